@@ -38,7 +38,7 @@ fn main() {
                 .map(|_| {
                     let began = Instant::now();
                     let guard = active.guard("s", Target::Named("t"), None).unwrap();
-                    black_box(guard.result(black_box(result.clone())));
+                    black_box(guard.result("tools/call", black_box(result.clone())));
                     began.elapsed().as_secs_f64() * 1e6
                 })
                 .collect();

@@ -7,6 +7,7 @@ mod conversing;
 pub mod definitions;
 pub mod flow;
 pub mod inspection;
+mod media;
 mod shared;
 
 pub use self::conversing::Conversing;

@@ -36,7 +36,7 @@ impl Stage for Answers {
         let guard = call.notes.inspection.as_ref()?.guard.clone();
         match reply {
             Ok(Reply::Result(result)) if result.size_hint() < LARGE => {
-                let (inspected, changed) = guard.result(result.clone());
+                let (inspected, changed) = guard.result(&call.method, result.clone());
                 let text = note(call, reply, inspected).and(changed)?;
                 match output_schema(call, &text) {
                     Some(tool) => Some(Box::pin(checked(call, reply, tool, text))),
@@ -47,9 +47,9 @@ impl Stage for Answers {
                 }
             }
             Ok(Reply::Result(result)) => {
-                let result = result.clone();
+                let (method, result) = (call.method.clone(), result.clone());
                 Some(Box::pin(async move {
-                    let inspecting = move || guard.result(result);
+                    let inspecting = move || guard.result(&method, result);
                     let Some((inspected, changed)) = away(call, reply, inspecting).await else {
                         return;
                     };
@@ -180,7 +180,7 @@ fn texts(error: &CallError) -> Option<ErrorTexts> {
     match error {
         CallError::Rpc(error) => Some(ErrorTexts::from(error)),
         CallError::Gateway(failure) | CallError::Refused { failure, .. } => {
-            Some(ErrorTexts { message: failure.message.clone(), data: None })
+            Some(ErrorTexts { code: 0, message: failure.message.clone(), data: None })
         }
         CallError::Denied(_) | CallError::InvalidArguments(_) | CallError::Limited(_) => None,
     }

@@ -30,7 +30,13 @@ impl Stage for Inspection {
             return Step::CONTINUE;
         }
         let Some(guard) = guard(gateway, call) else { return Step::CONTINUE };
-        call.notes.inspection = Some(Box::new(Inspecting::new(guard.clone())));
+        let inspecting = match &call.notes.inspection {
+            // A check or an approver has changed the arguments.
+            Some(before) => Inspecting::again(guard, before),
+            None => Inspecting::new(guard),
+        };
+        let guard = inspecting.guard.clone();
+        call.notes.inspection = Some(Box::new(inspecting));
         let about_task = names_a_task(&call.method);
         let parts = Parts::of(&call.method, &call.params, call.retry.as_ref(), about_task);
         if parts.bytes() < LARGE {
@@ -107,7 +113,7 @@ fn apply(gateway: &Gateway, call: &mut Call, inspected: InspectedParts) {
     facts.findings.extend(found.findings.iter().cloned());
     facts.data.extend(found.classes());
     report(gateway, Direction::Arguments, &found, inspecting.refused.as_ref());
-    inspecting.arguments = found;
+    inspecting.arguments.add(found);
 }
 
 /// Why a call is refused for what it contains, if it is.

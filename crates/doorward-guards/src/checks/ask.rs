@@ -172,7 +172,8 @@ impl Check {
 
     fn texts(&self, subject: &Subject<'_>, send: SendPart) -> Result<Vec<Text>, Failed> {
         let value = subject.part(send)?.unwrap_or_default();
-        texts(&value).map_err(|_| Failed::new("request_too_large", "there are too many texts"))
+        texts(&value, &subject.media())
+            .map_err(|_| Failed::new("request_too_large", "there are too many texts"))
     }
 
     async fn send(&self, subject: &Subject<'_>, prepared: &Prepared) -> Result<Bytes, Failed> {

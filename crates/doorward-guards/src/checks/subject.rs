@@ -6,6 +6,8 @@ use doorward_config::{CheckWhen, SendPart};
 use doorward_mcp::{Object, Value};
 use serde_json::json;
 
+use crate::media;
+
 /// Which part of a call `body` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
@@ -57,6 +59,20 @@ impl Subject<'_> {
             Part::Arguments => CheckWhen::Before,
             Part::Result | Part::Error => CheckWhen::After,
         }
+    }
+
+    /// The pointers of encoded media in the body: what is no text.
+    pub(super) fn media(&self) -> Vec<String> {
+        if self.part != Part::Result {
+            return Vec::new();
+        }
+        let mut media = media::of_result(Some(self.method), &self.body);
+        // What a task returns is in a member of its own.
+        if let Some(inner) = self.body.object("result").filter(|_| self.name.is_none()) {
+            let inner = media::of_result(None, &inner);
+            media.extend(inner.into_iter().map(|at| format!("/result{at}")));
+        }
+        media
     }
 
     /// The arguments or the answer as a check may see them; `None` where it may not.

@@ -32,20 +32,33 @@ pub struct Edit {
 #[derive(Debug)]
 pub struct TooMany;
 
-/// All strings of a value but empty ones, binary content, and the words of the protocol in an answer.
-pub fn texts(value: &serde_json::Value) -> Result<Vec<Text>, TooMany> {
+/// All strings of a value but empty ones and those at the pointers of `media`.
+pub fn texts(value: &serde_json::Value, media: &[String]) -> Result<Vec<Text>, TooMany> {
     let mut all = Vec::new();
-    walk(value, &mut Vec::new(), &mut all)?;
+    walk(value, media, &mut Vec::new(), &mut all)?;
     Ok(all)
+}
+
+/// The JSON pointer of a place.
+fn pointer(path: &[Step]) -> String {
+    let step = |step: &Step| match step {
+        Step::Member(name) => format!("/{}", name.replace('~', "~0").replace('/', "~1")),
+        Step::Item(at) => format!("/{at}"),
+    };
+    path.iter().map(step).collect()
 }
 
 fn walk(
     value: &serde_json::Value,
+    media: &[String],
     path: &mut Vec<Step>,
     all: &mut Vec<Text>,
 ) -> Result<(), TooMany> {
     match value {
         serde_json::Value::String(text) if !text.is_empty() => {
+            if !media.is_empty() && media.contains(&pointer(path)) {
+                return Ok(());
+            }
             if all.len() >= MOST {
                 return Err(TooMany);
             }
@@ -54,19 +67,14 @@ fn walk(
         serde_json::Value::Array(values) => {
             for (at, value) in values.iter().enumerate() {
                 path.push(Step::Item(at));
-                walk(value, path, all)?;
+                walk(value, media, path, all)?;
                 path.pop();
             }
         }
         serde_json::Value::Object(members) => {
-            let kind = members.get("type").and_then(serde_json::Value::as_str);
-            let is_binary = matches!(kind, Some("image" | "audio"));
             for (name, value) in members {
-                if (is_binary && name == "data") || name == "blob" {
-                    continue;
-                }
                 path.push(Step::Member(name.clone()));
-                walk(value, path, all)?;
+                walk(value, media, path, all)?;
                 path.pop();
             }
         }
@@ -129,7 +137,7 @@ mod tests {
     fn strings_are_found_and_replaced_where_they_stand() {
         let text = br#"{"a": ["x", {"b": "y\u0041", "n": 1.0}], "c": "z", "d": {"type": "image", "data": "AAAA"}, "e": ""}"#;
         let mut object = Object::parse(&Bytes::from_static(text)).unwrap();
-        let found = texts(&object.to_serde()).unwrap();
+        let found = texts(&object.to_serde(), &["/d/data".to_owned()]).unwrap();
         let all: Vec<_> = found.iter().map(|text| text.text.as_str()).collect();
         assert_eq!(all, ["x", "yA", "z", "image"]);
         let edit = |at: usize, new: &str| Edit {
@@ -146,7 +154,7 @@ mod tests {
     #[test]
     fn there_are_not_more_than_a_request_may_have() {
         let many: Vec<_> = (0..=MOST).map(|number| number.to_string()).collect();
-        assert!(texts(&serde_json::json!({ "a": many })).is_err());
-        assert!(texts(&serde_json::json!({ "a": many[1..] })).is_ok());
+        assert!(texts(&serde_json::json!({ "a": many }), &[]).is_err());
+        assert!(texts(&serde_json::json!({ "a": many[1..] }), &[]).is_ok());
     }
 }

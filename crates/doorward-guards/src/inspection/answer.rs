@@ -1,7 +1,7 @@
 //! The inspection of what servers return: results, errors, notifications.
 
 use bytes::Bytes;
-use doorward_inspect::Subject;
+use doorward_inspect::{Opaque, Subject};
 use doorward_mcp::interaction::result_type;
 use doorward_mcp::{Object, RpcError, Value};
 
@@ -11,6 +11,8 @@ use super::{Guard, opaque};
 /// The texts of an error that a client is told.
 #[derive(Debug, Clone)]
 pub struct ErrorTexts {
+    /// The number of the error; 0 for the gateway's own.
+    pub code: i64,
     pub message: String,
     pub data: Option<Value>,
 }
@@ -24,19 +26,30 @@ impl ErrorTexts {
 
 impl From<&RpcError> for ErrorTexts {
     fn from(error: &RpcError) -> Self {
-        Self { message: error.message.clone(), data: error.data.clone() }
+        Self { code: error.code, message: error.message.clone(), data: error.data.clone() }
     }
 }
 
 impl Guard {
-    /// Inspects a result, and what a task returns within it.
-    pub fn result(&self, mut result: Object) -> (Inspected, Option<Object>) {
+    /// Inspects the result of a method, and what a task returns within it.
+    pub fn result(&self, of: &str, result: Object) -> (Inspected, Option<Object>) {
+        let opaque = opaque::of_result(of, &result);
+        self.opened(result, &opaque, opaque::is_of_task(of))
+    }
+
+    fn opened(
+        &self,
+        mut result: Object,
+        opaque: &Opaque,
+        of_task: bool,
+    ) -> (Inspected, Option<Object>) {
         let inner =
             result.get("result").and_then(Value::as_object).map(std::borrow::Cow::into_owned);
-        let (mut inspected, mut changed) = self.whole(&mut result, inner.is_some());
+        let (mut inspected, mut changed) = self.whole(&mut result, inner.is_some(), opaque);
         if let Some(inner) = inner {
             // As the result of the call that has become a task: fields are relative to it.
-            let (found, own) = self.result(inner);
+            let opaque = if of_task { opaque::of_task(&inner) } else { Opaque::default() };
+            let (found, own) = self.opened(inner, &opaque, false);
             if let Some(own) = own {
                 result.set("result", own);
                 changed = true;
@@ -48,12 +61,11 @@ impl Guard {
     }
 
     /// Inspects a result but for what a task returns. Returns whether it was changed.
-    fn whole(&self, result: &mut Object, has_inner: bool) -> (Inspected, bool) {
+    fn whole(&self, result: &mut Object, has_inner: bool, opaque: &Opaque) -> (Inspected, bool) {
         let subject = match &*result_type(result) {
             "input_required" => Subject::Request,
             _ => Subject::Content,
         };
-        let opaque = opaque::of_result(result);
         let outer = if has_inner {
             let mut outer = result.clone();
             outer.set("result", Value::null());
@@ -62,7 +74,7 @@ impl Guard {
             result.to_bytes()
         };
         let Ok(text) = std::str::from_utf8(&outer) else { return (Inspected::default(), false) };
-        let mut inspected = self.returned(text, &opaque, subject);
+        let mut inspected = self.returned(text, opaque, subject);
         let Some(changed) = inspected.text.take().and_then(|text| Object::parse(&text.into()))
         else {
             return (inspected, false);
@@ -84,12 +96,12 @@ impl Guard {
         }
         let text = object.to_bytes();
         let Ok(text) = std::str::from_utf8(&text) else { return (Inspected::default(), None) };
-        let opaque = opaque::of_error(error.data.as_ref());
+        let opaque = opaque::of_error(error.code, error.data.as_ref());
         let mut inspected = self.returned(text, &opaque, Subject::Content);
         let changed = inspected.text.take().and_then(|text| {
             let object = Object::parse(&Bytes::from(text))?;
             let message = object.string("message")?.into_owned();
-            Some(ErrorTexts { message, data: object.get("data").cloned() })
+            Some(ErrorTexts { code: error.code, message, data: object.get("data").cloned() })
         });
         (inspected, changed)
     }

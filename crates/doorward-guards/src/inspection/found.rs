@@ -7,6 +7,9 @@ use doorward_inspect::Action;
 /// The finding of a message that was not inspected as a whole.
 pub const NOT_INSPECTED: &str = "not-inspected";
 
+/// The word for values that were turned back from their tokens.
+const TURNED_BACK: &str = "detokenize";
+
 /// Words for why a message was refused.
 pub mod codes {
     pub const UNSEEN: &str = "unseen_characters";
@@ -65,13 +68,21 @@ impl Found {
                 "mask" => "masked",
                 "hash" => "hashed",
                 "tokenize" => "tokenized",
-                "detokenize" => "detokenized",
+                TURNED_BACK => "detokenized",
                 "refuse" => "refused",
                 _ => "reported",
             };
             *done.entry(word).or_default() += count;
         }
         done
+    }
+
+    /// Of this, what was turned back from tokens.
+    pub(super) fn turned_back(&self) -> Self {
+        let turned = |((_, action), _): &(&(String, &'static str), &u64)| *action == TURNED_BACK;
+        let data = self.data.iter().filter(turned);
+        let data: BTreeMap<_, _> = data.map(|(key, count)| (key.clone(), *count)).collect();
+        Self { replaced: data.values().sum(), data, ..Self::default() }
     }
 
     /// Adds what was found in another message.
@@ -101,7 +112,7 @@ impl Found {
 
     /// A value of a class was turned back from its token.
     pub(super) fn note_turned_back(&mut self, class: &str) {
-        *self.data.entry((class.to_owned(), "detokenize")).or_default() += 1;
+        *self.data.entry((class.to_owned(), TURNED_BACK)).or_default() += 1;
         self.replaced += 1;
     }
 }

@@ -1,5 +1,7 @@
 //! The inspection of one JSON text.
 
+use std::collections::HashSet;
+
 use doorward_config::{OverBudget, SuspiciousAction, UnseenAction};
 use doorward_inspect::text::Unseen;
 use doorward_inspect::{Budget, Opaque, Place, Redactor, Subject, strip_json};
@@ -18,11 +20,14 @@ const LONGEST_PLACE: usize = 200;
 impl Guard {
     /// Inspects arguments: a JSON text, but for what is opaque in it. Tokens are turned back where the settings say so.
     pub fn arguments(&self, text: &str, opaque: &Opaque) -> Inspected {
-        let mut inspected = self.message(&self.plans.arguments, text, opaque, Subject::Content);
+        let turned = self.turned.0.lock().clone();
+        let mut inspected =
+            self.message(&self.plans.arguments, text, opaque, Subject::Content, &turned);
         if self.inspection.settings.turns_back(&self.target) {
             let text = inspected.text.as_deref().unwrap_or(text);
             if let Some(turned) = self.of_tenant().turn_back(text, &mut inspected.found) {
-                inspected.text = Some(turned);
+                inspected.text = Some(turned.text);
+                self.turned.0.lock().extend(turned.values);
             }
         }
         inspected
@@ -30,7 +35,7 @@ impl Guard {
 
     /// Inspects a JSON text that comes from a server, but for what is opaque in it.
     pub(super) fn returned(&self, text: &str, opaque: &Opaque, subject: Subject) -> Inspected {
-        self.message(&self.plans.results, text, opaque, subject)
+        self.message(&self.plans.results, text, opaque, subject, &HashSet::new())
     }
 
     pub(super) fn of_tenant(&self) -> OfTenant<'_> {
@@ -38,7 +43,15 @@ impl Guard {
         OfTenant::new(&self.inspection.keys, &self.tenant, ttl)
     }
 
-    fn message(&self, way: &Way, text: &str, opaque: &Opaque, subject: Subject) -> Inspected {
+    /// `spared`: values that are no findings.
+    fn message(
+        &self,
+        way: &Way,
+        text: &str,
+        opaque: &Opaque,
+        subject: Subject,
+        spared: &HashSet<String>,
+    ) -> Inspected {
         let Inspection { settings, scanner, detectors, .. } = &*self.inspection;
         let mut budget = Budget::new(settings.budget.0);
         let mut is_complete = true;
@@ -68,11 +81,8 @@ impl Guard {
         let mut redacted = None;
         if let Some(plan) = &way.data {
             let pseudonyms = self.of_tenant();
-            match Redactor::new(detectors, plan, Some(&pseudonyms)).json_but(
-                before,
-                opaque,
-                &mut budget,
-            ) {
+            let redactor = Redactor::new(detectors, plan, Some(&pseudonyms)).sparing(spared);
+            match redactor.json_but(before, opaque, &mut budget) {
                 Ok(found) => {
                     for (class, action, count) in &found.counts {
                         out.found.note(class, *action, *count);

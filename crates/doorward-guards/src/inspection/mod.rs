@@ -15,14 +15,14 @@ mod plan;
 mod tokens;
 mod watch;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use doorward_config::{InspectionApproval, InspectionSettings, Secret};
 use doorward_inspect::{Detectors, Scanner};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 pub use self::answer::ErrorTexts;
 pub use self::compile::{BadInspection, Files};
@@ -70,6 +70,18 @@ pub struct Guard {
     target: Arc<str>,
     /// Empty for callers without one.
     tenant: Arc<str>,
+    turned: Turned,
+}
+
+/// What was turned back from tokens in the arguments of a call. Where they are inspected again, because a check or an
+/// approver has changed them, it stays what it is.
+#[derive(Clone, Default)]
+struct Turned(Arc<Mutex<HashSet<String>>>);
+
+impl std::fmt::Debug for Turned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turned")
+    }
 }
 
 /// The inspection of one call, and what it has found.
@@ -88,6 +100,12 @@ impl Inspecting {
     pub fn new(guard: Guard) -> Self {
         let (arguments, returned) = Default::default();
         Self { guard, arguments, returned, refused: None, watch: None }
+    }
+
+    /// The inspection of arguments that were inspected before, and have been changed since.
+    pub fn again(mut guard: Guard, before: &Self) -> Self {
+        guard.turned = before.guard.turned.clone();
+        Self { arguments: before.arguments.turned_back(), ..Self::new(guard) }
     }
 }
 
@@ -171,7 +189,7 @@ impl Active {
             Target::Unknown => (inspection.strictest_of(server), format!("{server}/")),
         };
         let tenant = tenant.unwrap_or_default().into();
-        Some(Guard { inspection, plans, target: target.into(), tenant })
+        Some(Guard { inspection, plans, target: target.into(), tenant, turned: Turned::default() })
     }
 }
 

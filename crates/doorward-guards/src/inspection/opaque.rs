@@ -1,36 +1,60 @@
-//! What of a result is passed on unread: encoded media, and what only identifies something.
+//! What of an answer is passed on unread: encoded media, and what only identifies something, where the protocol has it.
+//! Members of the same names anywhere else are a server's own, and are inspected.
 
 use doorward_inspect::Opaque;
-use doorward_mcp::{Object, Value};
+use doorward_mcp::error::code;
+use doorward_mcp::interaction::{INPUT_REQUESTS, REQUEST_STATE, result_type};
+use doorward_mcp::{Object, Value, method};
 
-/// Nesting of contents: messages in requests in results.
-const DEPTH: usize = 8;
+use crate::media;
 
-/// What is opaque in a result of a server.
-pub(super) fn of_result(result: &Object) -> Opaque {
+/// What is opaque in the result of a method.
+pub(super) fn of_result(of: &str, result: &Object) -> Opaque {
     let mut opaque = Opaque::default();
-    for name in ["resultType", "requestState", "nextCursor", "taskId", "status"] {
-        if result.contains(name) {
-            opaque.value(format!("/{name}"));
-        }
+    let kind = result_type(result);
+    let asks = kind == "input_required";
+    let is_task = is_of_task(of);
+    if asks && result.contains(REQUEST_STATE) {
+        opaque.value(format!("/{REQUEST_STATE}"));
     }
-    for name in ["content", "contents", "messages", "inputRequests", "result", "error"] {
-        if let Some(value) = result.get(name) {
-            media(value, &format!("/{name}"), DEPTH, &mut opaque);
-        }
+    if (is_task || kind == "task") && result.contains("taskId") {
+        opaque.value("/taskId");
     }
-    if result.contains("inputRequests") {
-        opaque.names("/inputRequests");
+    if of == method::TASKS_LIST && result.contains("nextCursor") {
+        opaque.value("/nextCursor");
+    }
+    if asks || is_task {
+        requests(result, &mut opaque);
+    }
+    media::of_result(Some(of), result).into_iter().for_each(|at| opaque.value(at));
+    let error = result.get("error").filter(|_| is_task).and_then(Value::as_object);
+    if let Some(error) = error {
+        let number = error.get("code").map(Value::to_bytes).unwrap_or_default();
+        let number = std::str::from_utf8(&number).ok().and_then(|number| number.parse().ok());
+        elicitations(number.unwrap_or_default(), error.get("data"), "/error/data", &mut opaque);
     }
     opaque
 }
 
-/// What is opaque in the data of an error, which is at `/data`.
-pub(super) fn of_error(data: Option<&Value>) -> Opaque {
+/// Whether a method is about a task.
+pub(super) fn is_of_task(of: &str) -> bool {
+    matches!(
+        of,
+        method::TASKS_GET | method::TASKS_UPDATE | method::TASKS_CANCEL | method::TASKS_RESULT
+    )
+}
+
+/// What is opaque in the result of the call that has become a task: of which method it was is not known.
+pub(super) fn of_task(result: &Object) -> Opaque {
     let mut opaque = Opaque::default();
-    if let Some(data) = data {
-        media(data, "/data", DEPTH, &mut opaque);
-    }
+    media::of_result(None, result).into_iter().for_each(|at| opaque.value(at));
+    opaque
+}
+
+/// What is opaque in the data of an error, which is at `/data`.
+pub(super) fn of_error(number: i64, data: Option<&Value>) -> Opaque {
+    let mut opaque = Opaque::default();
+    elicitations(number, data, "/data", &mut opaque);
     opaque
 }
 
@@ -43,46 +67,44 @@ pub(super) fn of_notification() -> Opaque {
     opaque
 }
 
-/// Notes encoded media, and URLs that users open in a browser: the tokens in these are meant for it.
-fn media(value: &Value, pointer: &str, depth: usize, opaque: &mut Opaque) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    if let Some(items) = value.as_array() {
-        for (number, item) in items.iter().enumerate() {
-            media(item, &format!("{pointer}/{number}"), depth, opaque);
-        }
-        return;
-    }
-    let Some(object) = value.as_object() else { return };
-    if matches!(object.string("type").as_deref(), Some("image" | "audio")) {
-        encoded(&object, "data", pointer, opaque);
-    }
-    encoded(&object, "blob", pointer, opaque);
-    if object.string("mode").as_deref() == Some("url") {
-        opaque.value(format!("{pointer}/url"));
-        opaque.value(format!("{pointer}/elicitationId"));
-    }
-    for member in object.members() {
-        let Ok(name) = std::str::from_utf8(&member.name) else { continue };
-        let is_nested = matches!(
-            name,
-            "content" | "resource" | "params" | "messages" | "contents" | "elicitations" | "result"
-        );
-        // Requests of a server have keys that it chooses.
-        if is_nested || pointer == "/inputRequests" {
-            let name = name.replace('~', "~0").replace('/', "~1");
-            media(&member.value, &format!("{pointer}/{name}"), depth, opaque);
+/// Requests of a server, which have keys that it chooses.
+fn requests(result: &Object, opaque: &mut Opaque) {
+    let Some(requests) = result.object(INPUT_REQUESTS) else { return };
+    opaque.names(format!("/{INPUT_REQUESTS}"));
+    for member in requests.members() {
+        let Ok(key) = std::str::from_utf8(&member.name) else { continue };
+        let Some(request) = member.value.as_object() else { continue };
+        let Some(params) = request.object("params") else { continue };
+        let key = key.replace('~', "~0").replace('/', "~1");
+        let pointer = format!("/{INPUT_REQUESTS}/{key}/params");
+        match request.string("method").as_deref() {
+            Some(method::ELICIT) => elicitation(&params, &pointer, opaque),
+            Some(method::SAMPLE) => {
+                let (at, mut found) = (format!("{pointer}/messages"), Vec::new());
+                media::messages(params.get("messages"), &at, media::DEPTH, &mut found);
+                found.into_iter().for_each(|at| opaque.value(at));
+            }
+            _ => {}
         }
     }
 }
 
-/// Notes a member that is base64. One that only seems so by its name is inspected.
-fn encoded(object: &Object, name: &str, pointer: &str, opaque: &mut Opaque) {
-    let Some(Value::Raw(raw)) = object.get(name) else { return };
-    let Some(text) = raw.strip_prefix(b"\"").and_then(|raw| raw.strip_suffix(b"\"")) else {
-        return;
-    };
-    let is_base64 = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=');
-    if text.len() % 4 == 0 && text.iter().all(is_base64) {
-        opaque.value(format!("{pointer}/{name}"));
+/// The elicitations of an error that requires URLs to be opened.
+fn elicitations(number: i64, data: Option<&Value>, pointer: &str, opaque: &mut Opaque) {
+    let data = data.filter(|_| number == code::URL_ELICITATION_REQUIRED);
+    let Some(data) = data.and_then(Value::as_object) else { return };
+    let all = data.get("elicitations").and_then(Value::as_array).unwrap_or_default();
+    for (at, one) in all.iter().enumerate() {
+        if let Some(one) = one.as_object() {
+            elicitation(&one, &format!("{pointer}/elicitations/{at}"), opaque);
+        }
+    }
+}
+
+/// A URL that the user opens in a browser: the tokens in it are meant for that.
+fn elicitation(params: &Object, pointer: &str, opaque: &mut Opaque) {
+    if params.string("mode").as_deref() == Some("url") {
+        opaque.value(format!("{pointer}/url"));
+        opaque.value(format!("{pointer}/elicitationId"));
     }
 }

@@ -2,10 +2,11 @@
 
 use doorward_config::InspectionSettings;
 use doorward_mcp::{Object, RpcError};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
 
+const TOOL: &str = doorward_mcp::method::TOOLS_CALL;
 const CARD: &str = "4111 1111 1111 1111";
 
 fn active(settings: serde_json::Value) -> Active {
@@ -46,12 +47,12 @@ fn defaults_strip_what_returns_and_report_the_rest() {
     assert!(arguments.found.classes().contains("email"));
     assert!(arguments.found.findings.contains("invisible-characters"));
     let result = json!({ "content": [{ "type": "text", "text": format!("a\u{202e}b {CARD}") }] });
-    let (inspected, changed) = guard.result(object(&result));
+    let (inspected, changed) = guard.result(TOOL, object(&result));
     let changed = changed.unwrap().to_serde();
     assert_eq!(changed["content"][0]["text"], format!("ab {CARD}"));
     assert!(inspected.found.is_stripped && inspected.found.classes().contains("card"));
     let plain = json!({ "content": [{ "type": "text", "text": "nothing\n\"here\"" }] });
-    let (inspected, changed) = guard.result(object(&plain));
+    let (inspected, changed) = guard.result(TOOL, object(&plain));
     assert!(inspected.found.is_empty() && changed.is_none());
 }
 
@@ -62,7 +63,7 @@ fn what_is_hidden_between_letters_is_replaced_whether_or_not_it_is_stripped() {
             guard(json!({ "results": { "unseen": unseen, "data": { "default": "mask" } } }));
         let text = "card 4111\u{200b}1111\u{200b}1111\u{200b}1111 end";
         let (_, changed) =
-            guard.result(object(&json!({ "content": [{ "type": "text", "text": text }] })));
+            guard.result(TOOL, object(&json!({ "content": [{ "type": "text", "text": text }] })));
         assert_eq!(
             changed.unwrap().to_serde()["content"][0]["text"],
             "card [CARD] end",
@@ -79,15 +80,17 @@ fn fields_come_before_detectors_and_classes() {
         "fields": { "/structuredContent/own": "ignore", "/structuredContent/all/**": "hash", "/structuredContent/all/*/x": "refuse" },
     } } }));
     let result = json!({ "structuredContent": { "own": CARD, "mail": "dana@example.com", "card": CARD, "all": [{ "mail": "dana@example.com" }] } });
-    let (inspected, changed) = guard.result(object(&result));
+    let (inspected, changed) = guard.result(TOOL, object(&result));
     let content = changed.unwrap().to_serde()["structuredContent"].clone();
     assert_eq!(content["own"], CARD);
     assert_eq!(content["mail"], "dana@example.com");
     assert_eq!(content["card"], "[CARD]");
     assert!(content["all"][0]["mail"].as_str().unwrap().starts_with("[EMAIL:"), "{content}");
     assert_eq!(inspected.found.replaced, 2);
-    let (inspected, _) = guard
-        .result(object(&json!({ "structuredContent": { "all": [{ "x": "dana@example.com" }] } })));
+    let (inspected, _) = guard.result(
+        TOOL,
+        object(&json!({ "structuredContent": { "all": [{ "x": "dana@example.com" }] } })),
+    );
     let Verdict::Refuse(refused) = &inspected.verdict else { panic!("{inspected:?}") };
     assert_eq!((refused.code, &*refused.place), (codes::DATA, "/structuredContent/all/0/x"));
 }
@@ -107,7 +110,7 @@ fn media_and_what_identifies_something_are_passed_on_unread() {
             { "type": "resource", "resource": { "uri": "a://b", "blob": "QUJD" } },
         ],
     });
-    let (_, changed) = guard.result(object(&result));
+    let (_, changed) = guard.result(TOOL, object(&result));
     let changed = changed.unwrap().to_serde();
     assert_eq!(changed["requestState"], result["requestState"]);
     let asked = &changed["inputRequests"]["dana@example.com"]["params"];
@@ -120,18 +123,82 @@ fn media_and_what_identifies_something_are_passed_on_unread() {
 }
 
 #[test]
+fn names_of_the_protocol_hide_nothing_where_it_does_not_have_them() {
+    let guard = guard(json!({ "results": { "data": { "default": "mask" } } }));
+    let secret = "ghp_0123456789abcdefABCDEF0123456789abcd";
+    // base64 that is a secret, too.
+    let coded = "Z2hwXzAxMjM0NTY3ODlhYmNkZWZBQkNERUYwMTIzNDU2Nzg5YWJjZA==";
+    let own = json!({
+        "url": secret, "mode": "url", "elicitationId": secret, "status": secret, "nextCursor": secret,
+        "requestState": secret, "taskId": secret, "blob": coded, "data": coded, "type": "image",
+    });
+    let mut result = own.clone();
+    result["structuredContent"] = json!({ "content": [own], "contents": [own], "inputRequests": { "a": { "method": "elicitation/create", "params": own } } });
+    result["inputRequests"] = result["structuredContent"]["inputRequests"].clone();
+    result["contents"] = json!([own]);
+    result["messages"] = json!([{ "role": "user", "content": own }]);
+    result["result"] = json!({ "content": [own], "url": secret });
+    for of in [TOOL, "com.example/custom"] {
+        let (_, changed) = guard.result(of, object(&result));
+        let text = changed.unwrap().to_serde().to_string();
+        assert!(!text.contains(secret) && !text.contains(coded), "{of}: {text}");
+    }
+    // Where it has them, they pass.
+    let contents = json!({ "contents": [{ "uri": "a://b", "blob": coded }] });
+    assert!(guard.result("resources/read", object(&contents)).1.is_none());
+    assert!(guard.result("prompts/get", object(&contents)).1.is_some());
+    let task = json!({ "resultType": "task", "taskId": secret, "status": "working" });
+    assert!(guard.result(TOOL, object(&task)).1.is_none());
+    let messages =
+        json!({ "messages": [{ "role": "user", "content": { "type": "image", "data": coded } }] });
+    assert!(guard.result("prompts/get", object(&messages)).1.is_none());
+    let error = |code| {
+        let data = json!({ "elicitations": [{ "mode": "url", "url": format!("https://a.example/{secret}") }] });
+        guard.error(&ErrorTexts::from(&RpcError::new(code, "open it").with_data(&data))).1
+    };
+    assert!(error(-32042).is_none() && error(-32000).is_some());
+}
+
+#[test]
+fn what_was_turned_back_stays_when_arguments_are_inspected_again() {
+    let active = active(json!({
+        "results": { "data": { "classes": { "email": "tokenize" } } },
+        "arguments": { "data": { "default": "mask" } },
+        "detokenize": ["mail/send"],
+    }));
+    let guard = |name| active.guard("mail", Target::Named(name), Some("acme")).unwrap();
+    let (_, changed) = guard("read")
+        .result(TOOL, object(&json!({ "structuredContent": { "to": "dana@example.com" } })));
+    let to = changed.unwrap().to_serde()["structuredContent"]["to"].clone();
+    let first = Inspecting::new(guard("send"));
+    let inspected = first.guard.args(&json!({ "to": to, "text": "x" }).to_string());
+    let first = Inspecting { arguments: inspected.found, ..first };
+    let edited = json!({ "to": "dana@example.com", "text": "eve@example.com" }).to_string();
+    let again = Inspecting::again(guard("send"), &first);
+    let inspected = again.guard.args(&edited);
+    let text = inspected.text.unwrap();
+    let text: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(text, json!({ "to": "dana@example.com", "text": "[EMAIL]" }));
+    assert_eq!(again.arguments.done()["detokenized"], 1);
+    // It is spared in this call, and in its arguments alone.
+    assert!(guard("send").args(&edited).text.unwrap().contains(r#""to":"[EMAIL]""#));
+    let result = object(&json!({ "structuredContent": { "to": "dana@example.com" } }));
+    assert!(again.guard.result(TOOL, result).1.is_some());
+}
+
+#[test]
 fn what_a_task_returns_is_inspected_like_the_result_of_its_call() {
     let active = active(json!({ "exceptions": [
         { "only": ["crm/read"], "results": { "data": { "fields": { "/structuredContent/id": "mask" } } } } ] }));
     let guard = active.guard("crm", Target::Unknown, None).unwrap();
     let result = json!({ "taskId": "t", "status": "completed", "statusMessage": "a\u{200b}b",
         "result": { "structuredContent": { "id": CARD } } });
-    let (_, changed) = guard.result(object(&result));
+    let (_, changed) = guard.result("tasks/get", object(&result));
     let changed = changed.unwrap().to_serde();
     assert_eq!(changed["result"]["structuredContent"]["id"], "[CARD]");
     assert_eq!((&changed["statusMessage"], &changed["taskId"]), (&json!("ab"), &json!("t")));
     let other = active.guard("web", Target::Unknown, None).unwrap();
-    let (_, changed) = other.result(object(&result));
+    let (_, changed) = other.result("tasks/get", object(&result));
     assert_eq!(changed.unwrap().to_serde()["result"]["structuredContent"]["id"], CARD);
 }
 
@@ -183,7 +250,7 @@ fn tokens_are_turned_back_where_settings_say_so() {
     }));
     let read = active.guard("crm", Target::Named("read"), Some("acme")).unwrap();
     let (_, changed) =
-        read.result(object(&json!({ "structuredContent": { "to": "dana@example.com" } })));
+        read.result(TOOL, object(&json!({ "structuredContent": { "to": "dana@example.com" } })));
     let to = changed.unwrap().to_serde()["structuredContent"]["to"].clone();
     let arguments = json!({ "to": to, "cc": "eve@example.com" }).to_string();
     let send = |server: &str, tenant| {
@@ -222,10 +289,10 @@ fn files_that_are_not_valid_change_nothing() {
     let text = json!({ "badge": "BG-483920" });
     let result = || object(&json!({ "structuredContent": text }));
     let guard = || active.guard("crm", Target::Named("read"), None).unwrap();
-    assert!(guard().result(result()).1.is_none());
+    assert!(guard().result(TOOL, result()).1.is_none());
     assert_eq!(active.declare(Some(&settings), detectors("BG-483920")), Ok(true));
     assert_eq!(active.declare(Some(&settings), detectors("BG-483920")), Ok(false));
-    let changed = guard().result(result()).1.unwrap().to_serde();
+    let changed = guard().result(TOOL, result()).1.unwrap().to_serde();
     assert_eq!(changed["structuredContent"]["badge"], "[BADGE]");
     assert_eq!(active.declare(None, Files::default()), Ok(true));
     assert!(active.guard("crm", Target::Named("read"), None).is_none());

@@ -101,12 +101,19 @@ impl<'a> OfTenant<'a> {
 
     /// Replaces tokens of this tenant in a JSON text by their values; `None` if there are none. A token that has expired or
     /// belongs to another tenant is left as it is.
-    pub fn turn_back(&self, text: &str, found: &mut Found) -> Option<String> {
-        let mut turning = Turning { of: self, text, edits: Edits::default(), found };
+    pub fn turn_back(&self, text: &str, found: &mut Found) -> Option<TurnedBack> {
+        let (edits, values) = Default::default();
+        let mut turning = Turning { of: self, text, edits, values, found };
         walk(text, &mut turning).ok()?;
-        let Turning { edits, .. } = turning;
-        (!edits.is_empty()).then(|| edits.apply(text))
+        let Turning { edits, values, .. } = turning;
+        (!edits.is_empty()).then(|| TurnedBack { text: edits.apply(text), values })
     }
+}
+
+/// A JSON text with values in the place of tokens, and the values.
+pub(super) struct TurnedBack {
+    pub text: String,
+    pub values: Vec<String>,
 }
 
 impl Pseudonyms for OfTenant<'_> {
@@ -147,6 +154,7 @@ struct Turning<'a, 'k> {
     of: &'a OfTenant<'k>,
     text: &'a str,
     edits: Edits,
+    values: Vec<String>,
     found: &'a mut Found,
 }
 
@@ -168,6 +176,7 @@ impl Visitor for Turning<'_, '_> {
             out.push_str(&plain);
             done = place.end;
             self.found.note_turned_back(&class);
+            self.values.push(plain);
         }
         if done > 0 {
             out.push_str(&value[done..]);
@@ -183,7 +192,7 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3600);
 
     fn turned(of: &OfTenant<'_>, text: &str) -> Option<String> {
-        of.turn_back(text, &mut Found::default())
+        of.turn_back(text, &mut Found::default()).map(|turned| turned.text)
     }
 
     #[test]

@@ -254,7 +254,7 @@ impl Redacting<'_> {
         let is_string = self.text.as_bytes()[range.start - usize::from(range.start > 0)] == b'"';
         if is_string {
             let value = unescape(self.text, range.clone()).text;
-            if string::is_replacement(redactor, &value) {
+            if string::is_replacement(redactor, &value) || redactor.spares(&value) {
                 return true;
             }
             let place = || Place { pointer: path.pointer(), range: range.clone(), in_name: false };

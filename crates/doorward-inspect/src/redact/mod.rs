@@ -13,6 +13,8 @@ pub use json::{Found, Redacted};
 pub use plan::{Action, Plan, Pseudonyms, Replacement};
 pub use stream::TextStream;
 
+use std::collections::HashSet;
+
 use crate::budget::Budget;
 use crate::detect::Detectors;
 use crate::field::Opaque;
@@ -26,6 +28,8 @@ pub struct Redactor<'a> {
     pseudonyms: Option<&'a dyn Pseudonyms>,
     /// What is done with everything in the current field.
     field: Option<Action>,
+    /// Values that are left as they are, and not reported.
+    spared: Option<&'a HashSet<String>>,
 }
 
 impl<'a> Redactor<'a> {
@@ -35,7 +39,16 @@ impl<'a> Redactor<'a> {
         plan: &'a Plan,
         pseudonyms: Option<&'a dyn Pseudonyms>,
     ) -> Self {
-        Self { detectors, plan, pseudonyms, field: None }
+        Self { detectors, plan, pseudonyms, field: None, spared: None }
+    }
+
+    /// Leaves these values as they are, where they are found as a whole.
+    pub fn sparing(self, values: &'a HashSet<String>) -> Self {
+        Self { spared: Some(values).filter(|values| !values.is_empty()), ..self }
+    }
+
+    fn spares(&self, value: &str) -> bool {
+        self.spared.is_some_and(|values| values.contains(value))
     }
 
     /// Redacts all strings, names and numbers of a JSON text.

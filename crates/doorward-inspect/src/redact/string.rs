@@ -68,7 +68,8 @@ fn once(
     let made = made_before(redactor, text);
     let matches = redactor.detectors.find(text, context, budget);
     let mut add = |outcome: &mut Outcome, range: Range<usize>, detector: usize, value: &str| {
-        if first_behind(&made, range.start).is_some_and(|made| made.start < range.end) {
+        let is_made = first_behind(&made, range.start).is_some_and(|made| made.start < range.end);
+        if is_made || redactor.spares(value) {
             return;
         }
         let action = redactor.action(detector);
