@@ -137,6 +137,30 @@ impl Default for ProviderClaims {
     }
 }
 
+impl LoginProvider {
+    /// Problems, with the key of each.
+    pub(super) fn problems(&self) -> Vec<(Vec<&'static str>, String)> {
+        let mut problems = Vec::new();
+        if let Some(why) = issuer_problem(&self.issuer) {
+            problems.push((vec!["issuer"], why.into()));
+        }
+        if let Some(why) = client_problem(self.client_secret.as_ref(), self.private_key.as_ref()) {
+            problems.push((vec![], why));
+        }
+        if !self.scopes.contains("openid") {
+            let why = "must contain 'openid', which identifies the user";
+            problems.push((vec!["scopes"], why.into()));
+        }
+        if self.claims.user.is_empty() {
+            problems.push((vec!["claims", "user"], "must name a claim".into()));
+        }
+        for (list, why) in self.trusted_for.problems() {
+            problems.push((vec!["trusted_for", list], why));
+        }
+        problems
+    }
+}
+
 impl AuthorizationServerSettings {
     /// Problems, with the key below `identity.authorization_server`.
     pub(super) fn problems(&self) -> Vec<(Vec<String>, String)> {
@@ -149,23 +173,9 @@ impl AuthorizationServerSettings {
         {
             wrong(&["name"], "must consist of letters, digits and '-'");
         }
-        let provider = &self.provider;
-        if let Some(why) = issuer_problem(&provider.issuer) {
-            wrong(&["provider", "issuer"], why);
-        }
-        if let Some(why) =
-            client_problem(provider.client_secret.as_ref(), provider.private_key.as_ref())
-        {
-            wrong(&["provider"], &why);
-        }
-        if !provider.scopes.contains("openid") {
-            wrong(&["provider", "scopes"], "must contain 'openid', which identifies the user");
-        }
-        if provider.claims.user.is_empty() {
-            wrong(&["provider", "claims", "user"], "must name a claim");
-        }
-        for (list, why) in provider.trusted_for.problems() {
-            wrong(&["provider", "trusted_for", list], &why);
+        for (path, why) in self.provider.problems() {
+            let path: Vec<&str> = std::iter::once("provider").chain(path).collect();
+            wrong(&path, &why);
         }
         let minute = Duration::from_secs(60);
         if !(minute..=60 * minute).contains(&self.access_tokens.0) {

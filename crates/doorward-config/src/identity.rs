@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::{Host, Url};
 
-use super::{AuthorizationServerSettings, Period, Secret};
+use super::{AuthorizationServerSettings, LoginSettings, Period, Secret};
 use doorward_core::pattern::Pattern;
 
 /// How callers authenticate, in addition to API keys, which need no configuration.
@@ -23,6 +23,8 @@ pub struct IdentitySettings {
     /// The gateway's built-in authorization server. Default: none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_server: Option<Box<AuthorizationServerSettings>>,
+    #[serde(skip_serializing_if = "LoginSettings::is_default")]
+    pub login: LoginSettings,
 }
 
 /// An OpenID provider or OAuth authorization server.
@@ -282,6 +284,11 @@ impl IdentitySettings {
             let below =
                 |path: Vec<String>| [vec!["authorization_server".to_owned()], path].concat();
             problems.extend(own.problems().into_iter().map(|(path, why)| (below(path), why)));
+        }
+        let own = self.authorization_server.as_ref();
+        let own = own.map(|own| (own.name.as_str(), own.provider.issuer.as_str()));
+        for (path, why) in self.login.problems(&self.issuers, own) {
+            problems.push(([vec!["login".to_owned()], path].concat(), why));
         }
         let mut issuers: BTreeMap<&str, &str> = BTreeMap::new();
         let introspecting =

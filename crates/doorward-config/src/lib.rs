@@ -8,6 +8,7 @@ mod billing;
 mod cache;
 mod checks;
 mod confine;
+mod console;
 mod conversations;
 mod credential;
 mod defaults;
@@ -55,6 +56,7 @@ pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unkn
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
 pub use confine::{Confinement, Namespaces, VerifiedFolder};
+pub use console::{ConsoleSettings, GATEWAY_LOGIN, LoginSettings, UserPortalSettings};
 pub use conversations::{ConversationSettings, CountBy};
 pub use credential::{
     Assertion, Basic, ClientCredentials, CredentialSettings, Delegation, Exchange, Personal,

@@ -39,6 +39,9 @@ pub struct Settings {
     pub store_key: Option<Secret>,
     pub identity: IdentitySettings,
     pub directory: Directory,
+    pub console: ConsoleSettings,
+    /// The web application for users; `portals` are what clients connect to.
+    pub portal: UserPortalSettings,
     pub policy: PolicySettings,
     pub audit: AuditSettings,
     pub rate_limits: RateSettings,
@@ -100,6 +103,8 @@ impl Default for Settings {
             store_key: None,
             identity: IdentitySettings::default(),
             directory: Directory::default(),
+            console: ConsoleSettings::default(),
+            portal: UserPortalSettings::default(),
             policy: PolicySettings::default(),
             audit: AuditSettings::default(),
             rate_limits: RateSettings::default(),
@@ -183,6 +188,9 @@ impl Settings {
         }
         if self.limits.caller_share == 0 {
             wrong(&["limits", "caller_share"], "must be at least 1".into());
+        }
+        for (key, problem) in self.console.problems() {
+            wrong(&["console", key], problem);
         }
         for (key, problem) in self.reliability.problems() {
             wrong(&["reliability", key], problem);

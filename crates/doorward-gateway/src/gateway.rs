@@ -369,6 +369,7 @@ impl Gateway {
                 () = self.closing.cancelled() => return,
             }
             self.identity.sweep();
+            self.identity.check_sessions().await;
             self.behalf.sweep();
             if let Some(store) = self.kept.store() {
                 self.limiter.store_quotas(store).await;

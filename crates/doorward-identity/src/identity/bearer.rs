@@ -50,12 +50,12 @@ impl Identity {
         let itself =
             agent.is_some() && chain.is_empty() && user.is_none_or(|user| agent == Some(own(user)));
         // An issuer's team, role and tenant names are its own, like its users.
-        let issuers = self.issuers.load();
+        let (issuers, logins) = (self.issuers.load(), self.logins.load());
         let known_as = |trusted: &BTreeSet<Pattern>, said: &str| {
             // A pattern cannot match names of another issuer.
-            let foreign = said
-                .split_once(':')
-                .is_some_and(|(before, _)| issuers.iter().any(|issuer| issuer.name == before));
+            let foreign = said.split_once(':').is_some_and(|(before, _)| {
+                issuers.iter().chain(&**logins).any(|it| it.name == before)
+            });
             match !foreign && trusted.iter().any(|pattern| pattern.matches(said)) {
                 true => said.to_owned(),
                 false => format!("{name}:{said}"),

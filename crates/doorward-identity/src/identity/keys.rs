@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use doorward_policy::PrincipalKind;
-use doorward_store::{Key, Kind, Presented, now};
+use doorward_store::{Key, KeyId, Kind, Presented, now};
 
 use super::directory::People;
 use super::lease::{Lease, Leases};
@@ -74,6 +74,14 @@ impl KeyRing {
         let held = ring.get(presented.id)?;
         let good = held.key.is(presented) && held.key.is_valid_at(now()) && !held.lease.is_over();
         good.then(|| Some((held.principal.clone()?, held.lease.clone())))?
+    }
+
+    /// The owner of a key that was verified before, if it is still valid.
+    pub fn find_by_id(&self, id: &KeyId) -> Option<Arc<Principal>> {
+        let ring = self.0.load();
+        let held = ring.get(&id.0)?;
+        let good = held.key.is_valid_at(now()) && !held.lease.is_over();
+        good.then(|| held.principal.clone())?
     }
 }
 

@@ -2,6 +2,7 @@
 //! certificates. Nothing else creates a [`Principal`].
 
 mod bearer;
+pub mod browser;
 mod certificate;
 mod challenge;
 pub mod directory;
@@ -37,6 +38,7 @@ pub use presented::Shown;
 pub use principal::{Grant, LOCAL, Principal};
 
 use self::bearer::Bearer;
+use self::browser::{BrowserSessions, TOKEN_PREFIX};
 use self::certificate::Certificates;
 use self::directory::People;
 use self::issuer::Issuer;
@@ -86,6 +88,8 @@ pub struct Identity {
     keys: KeyRing,
     certificates: Certificates,
     issuers: ArcSwap<Vec<Arc<Issuer>>>,
+    /// Providers at which people sign in to the console and the portal; their tokens are not accepted.
+    logins: ArcSwap<Vec<Arc<Issuer>>>,
     /// Revoked grants of the gateway itself for which tokens may still be valid.
     revoked: ArcSwap<HashSet<String>>,
     people: ArcSwap<People>,
@@ -101,6 +105,8 @@ pub struct Identity {
     /// Callers' credentials may have to be exchanged for other tokens.
     retains_tokens: AtomicBool,
     pub resources: Resources,
+    /// Who has signed in with a browser.
+    pub browsers: BrowserSessions,
     /// Who is stopped in an emergency.
     pub stops: Arc<Stops>,
 }
@@ -141,6 +147,9 @@ impl Identity {
             unchanged(name, settings).unwrap_or_else(|| Issuer::new(name, settings))
         });
         let issuers: Vec<_> = own.into_iter().chain(others).collect();
+        let logins = settings.identity.login.providers.iter();
+        let logins = logins.map(|(name, provider)| browser::issuer_of(name, provider)).collect();
+        self.logins.store(Arc::new(logins));
         let exchanges = settings.servers.values().any(|server| server.exchange.is_some());
         self.retains_tokens.store(exchanges, Ordering::Release);
         let gone = old.iter().any(|old| !issuers.iter().any(|new| Arc::ptr_eq(old, new)));
@@ -274,6 +283,11 @@ impl Identity {
             let found = Presented::read(token).and_then(|presented| self.keys.find(&presented));
             let found = found.ok_or(Refused::Token("unknown, expired or revoked key"));
             return found.map(|(who, lease)| Known::new(who, lease));
+        }
+        if token.starts_with(TOKEN_PREFIX) {
+            // For calls alone: neither the admin listener nor a page for people is an endpoint.
+            endpoint.ok_or(Refused::Token("a token of a session is for calls only"))?;
+            return Box::pin(self.by_session_token(token, peer.address)).await;
         }
         let issuers = self.issuers.load_full();
         if issuers.is_empty() {
