@@ -11,8 +11,9 @@ mod callback;
 mod clients;
 pub mod editing;
 pub mod form;
+pub mod logout;
 pub mod page;
-mod provider;
+pub mod provider;
 mod register;
 mod token;
 

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::{Authorization, Server};
 use doorward_config::{IssuerSettings, LoginProvider};
 use doorward_identity::identity::issuer::Issuer;
 use doorward_identity::identity::jwt::{Jwt, audiences, seconds};
@@ -33,10 +34,32 @@ pub struct Provider {
     metadata: ArcSwapOption<(Instant, Metadata)>,
 }
 
+/// The provider at which the users of the authorization server sign in.
+#[derive(Debug, Clone)]
+pub struct OwnProvider(Arc<Server>);
+
+impl std::ops::Deref for OwnProvider {
+    type Target = Provider;
+
+    fn deref(&self) -> &Provider {
+        &self.0.provider
+    }
+}
+
+impl Authorization {
+    /// The provider at which users sign in, if there is an authorization server.
+    pub fn provider(&self) -> Option<OwnProvider> {
+        self.server.load_full().map(OwnProvider)
+    }
+}
+
 /// The user who has signed in.
 #[derive(Debug)]
 pub struct Person {
     pub subject: String,
+    /// The `sub` of the ID token, and the provider's session, for logouts that begin at the provider.
+    pub sub: Option<String>,
+    pub sid: Option<String>,
     /// Claims for the gateway's tokens: `groups`, `roles`, `tenant`.
     pub claims: Map<String, Value>,
     pub secret: Secrets,
@@ -90,7 +113,20 @@ impl Provider {
         Some(Self { settings: settings.clone(), client, keys, metadata: ArcSwapOption::empty() })
     }
 
-    async fn metadata(&self) -> Result<Arc<(Instant, Metadata)>, String> {
+    pub fn client_id(&self) -> &str {
+        &self.settings.client_id
+    }
+
+    pub fn issuer(&self) -> &str {
+        &self.settings.issuer
+    }
+
+    /// Whether it was built with these settings.
+    pub fn has(&self, settings: &LoginProvider) -> bool {
+        self.settings == *settings
+    }
+
+    pub(crate) async fn metadata(&self) -> Result<Arc<(Instant, Metadata)>, String> {
         if let Some(known) = self.metadata.load_full().filter(|known| known.0.elapsed() < FRESH) {
             return Ok(known);
         }
@@ -192,33 +228,39 @@ impl Provider {
     /// Verifies an ID token (OpenID Connect Core 1.0 section 3.1.3.7) and returns its claims.
     async fn check(&self, token: &str, nonce: Option<&str>) -> Result<Map<String, Value>, String> {
         let wrong = |why: &str| format!("the ID token: {why}");
-        let jwt = Jwt::read(token).map_err(wrong)?;
+        let jwt = self.verified(token).await.map_err(|why| wrong(&why))?;
+        let now = now();
+        if seconds(jwt.claims.get("exp")).is_none_or(|expires| expires <= now - LEEWAY) {
+            return Err(wrong("it is expired"));
+        }
+        if nonce.is_some_and(|nonce| jwt.text("nonce") != Some(nonce)) {
+            return Err(wrong("it belongs to another login"));
+        }
+        Ok(jwt.claims)
+    }
+
+    /// Verifies who signed a token, for whom, and when.
+    pub(crate) async fn verified<'a>(&self, token: &'a str) -> Result<Jwt<'a>, String> {
+        let jwt = Jwt::read(token).map_err(str::to_owned)?;
         let keys = self.keys.keys(jwt.key_id(), jwt.algorithm).await;
-        let keys = keys.map_err(|_| wrong("the provider's keys cannot be fetched"))?;
+        let keys = keys.map_err(|_| "the provider's keys cannot be fetched".to_owned())?;
         if !jwt.is_signed_by(&keys) {
-            return Err(wrong("it is not signed by a key of the provider"));
+            return Err("it is not signed by a key of the provider".into());
         }
         if jwt.text("iss") != Some(&self.settings.issuer) {
-            return Err(wrong("it is from another issuer"));
+            return Err("it is from another issuer".into());
         }
         let own = &*self.settings.client_id;
         let audiences = audiences(&jwt.claims);
         let party = jwt.claims.get("azp");
         let for_another = party.is_some_and(|party| party.as_str() != Some(own));
         if !audiences.contains(&own) || for_another || (audiences.len() > 1 && party.is_none()) {
-            return Err(wrong("it is for another client"));
+            return Err("it is for another client".into());
         }
-        let now = now();
-        if seconds(jwt.claims.get("exp")).is_none_or(|expires| expires <= now - LEEWAY) {
-            return Err(wrong("it is expired"));
+        if seconds(jwt.claims.get("iat")).is_none_or(|issued| issued > now() + LEEWAY) {
+            return Err("it was issued in the future".into());
         }
-        if seconds(jwt.claims.get("iat")).is_none_or(|issued| issued > now + LEEWAY) {
-            return Err(wrong("it was issued in the future"));
-        }
-        if nonce.is_some_and(|nonce| jwt.text("nonce") != Some(nonce)) {
-            return Err(wrong("it belongs to another login"));
-        }
-        Ok(jwt.claims)
+        Ok(jwt)
     }
 
     /// The user of an ID token and the provider's user info.
@@ -251,6 +293,8 @@ impl Provider {
                 said.user
             )));
         }
+        let said_text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+        let (sub, sid) = (said_text("sub"), said_text("sid"));
         let mut own = Map::new();
         for (name, path) in [("groups", &said.teams), ("roles", &said.roles)] {
             let all = texts(claim(&claims, path));
@@ -264,6 +308,8 @@ impl Provider {
         }
         Ok(Person {
             subject: subject.to_owned(),
+            sub,
+            sid,
             claims: own,
             secret: Secrets {
                 refresh_token: fetched.text("refresh_token").map(str::to_owned).or(refresh_token),
