@@ -12,7 +12,7 @@ use doorward_gateway::access::targets::{target, target_of};
 use doorward_gateway::gateway::Changes;
 use doorward_gateway::life::Withheld;
 use doorward_gateway::record;
-use doorward_identity::identity::Caller;
+use doorward_identity::identity::{Caller, Grant};
 use doorward_policy::{Action, Target, TargetKind};
 use doorward_store::{Actor, Store};
 
@@ -198,6 +198,19 @@ impl Desk {
         let mut own = who.tenant.as_deref().map(tenant).into_iter().chain(owners);
         own.any(|target| self.may(action, &target))
             || servers.chain(portals).any(|target| self.may(action, &target))
+    }
+
+    /// What the administrator may do to anything at all.
+    pub fn actions(&self) -> Vec<&'static str> {
+        if let Who::Caller(caller) = &self.who
+            && let Grant::Key { scopes, .. } = &caller.principal.grant
+            && !scopes.admin
+            && !scopes.administer
+        {
+            return Vec::new();
+        }
+        let all = Action::ADMINISTER.into_iter();
+        all.filter(|action| self.administers(*action)).map(Action::as_str).collect()
     }
 
     /// Refuses, with one audit record, what the administrator may not do. What they may not even see does not exist for

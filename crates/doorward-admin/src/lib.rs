@@ -26,7 +26,7 @@ mod strict;
 
 pub use desk::{Desk, Reload, Reloading, Who, gateway, of_tenant, portal, server_named, tenant};
 pub use http::SECRET;
-pub use listener::Admin;
+pub use listener::{Admin, refused};
 pub use operation::{On, Operation, Route, Running, Verb};
 pub use page::{MOST as MOST_ITEMS, Page, Paging};
 pub use problem::{Code, Problem};

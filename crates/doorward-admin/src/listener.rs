@@ -47,7 +47,7 @@ impl Admin {
 
     /// Answers one request. Other hosts and origins are refused (attack T10), and so is, once callers have to
     /// authenticate, everybody without a credential; what they may do, each route decides.
-    pub async fn answer(self, peer: Peer, mut request: http::Request<Incoming>) -> Response {
+    pub async fn answer(self, peer: Peer, request: http::Request<Incoming>) -> Response {
         let gateway = &self.gateway;
         if let Err((status, why)) = guard::check_operator(&gateway.settings(), peer.local, &request)
         {
@@ -78,20 +78,43 @@ impl Admin {
                 return unauthenticated(&challenge::response(&refused, &hints));
             }
         };
+        let has_header = guard::has_operators_header(request.headers());
+        self.authorized(caller, has_header, request).await
+    }
+
+    /// Answers a request of somebody who has signed in with a browser. The listener's guard must have admitted it, and its
+    /// origin must be the listener's own. A change requires the header that no form can send.
+    pub async fn answer_signed_in(
+        self,
+        caller: Caller,
+        request: http::Request<Incoming>,
+    ) -> Response {
+        let has_header = request.headers().contains_key(guard::OPERATOR);
+        self.authorized(caller, has_header, request).await
+    }
+
+    async fn authorized(
+        self,
+        caller: Caller,
+        has_header: bool,
+        mut request: http::Request<Incoming>,
+    ) -> Response {
+        let gateway = &self.gateway;
+        let path = request.uri().path();
         if !self.rates.admit(&caller.principal.id, Instant::now()) {
             let why = "an administrator may send 50 requests a second, and 200 in a burst";
             return Problem::new(Code::TooManyRequests, why).into_response();
         }
         let is_for_calls = matches!(&caller.principal.grant,
             Grant::Key { scopes, .. } if !scopes.admin && !scopes.administer);
-        if is_for_calls && !is_open {
+        if is_for_calls && !health::OPEN.contains(&path) {
             let action = if request.method().is_safe() { Action::View } else { Action::Operate };
             record::administration_refused(gateway, &caller, action.as_str(), path);
             let why = "the key has neither the scope 'admin' nor 'administer'";
             return Problem::new(Code::Forbidden, why).into_response();
         }
         if !request.method().is_safe() {
-            if !guard::has_operators_header(request.headers()) {
+            if !has_header {
                 let why = "a change requires a key or token, or the header 'Doorward-Admin: 1'";
                 return Problem::new(Code::Forbidden, why).into_response();
             }
@@ -119,7 +142,7 @@ impl Admin {
 }
 
 /// What the guard refuses, as a problem.
-fn refused(status: StatusCode, why: &str) -> Response {
+pub fn refused(status: StatusCode, why: &str) -> Response {
     let code = match status {
         StatusCode::FORBIDDEN => Code::Forbidden,
         StatusCode::UNSUPPORTED_MEDIA_TYPE => Code::UnsupportedMediaType,

@@ -12,6 +12,7 @@ pub mod grants;
 pub mod keys;
 pub mod life;
 pub mod limits;
+pub mod logins;
 pub mod owners;
 pub mod policies;
 pub mod portals;
