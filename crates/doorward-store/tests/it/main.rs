@@ -3,6 +3,7 @@
 mod approvals;
 mod approvals_model;
 mod audit;
+mod browser_sessions;
 mod credits;
 mod emergency;
 mod forged;
