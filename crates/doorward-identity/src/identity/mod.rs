@@ -193,11 +193,12 @@ impl Identity {
         });
     }
 
-    /// Whether unauthenticated callers are admitted: there are no keys and no issuers.
+    /// Whether unauthenticated callers are admitted: there are no keys, no issuers and no providers to sign in at.
     pub fn is_open(&self) -> bool {
         !self.closed.load(Ordering::Acquire)
             && self.keys.is_empty()
             && self.issuers.load().is_empty()
+            && self.logins.load().is_empty()
     }
 
     /// Admits unauthenticated callers from any address, as long as no authentication is required.
