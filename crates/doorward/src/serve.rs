@@ -187,6 +187,9 @@ async fn guarded(
     let gateway = Gateway::start(settings, store, emergency).map_err(|error| {
         Failed::new(Exit::Failure, format!("the random number generator failed: {error}"))
     })?;
+    if let Some(store) = gateway.kept.store() {
+        gateway.identity.browsers.keep_in(store);
+    }
     if let Some(own) = &own {
         gateway.identity.resources.set_origin(own);
     }
@@ -301,17 +304,21 @@ impl Listeners {
             tls: None,
             workers: workers.clone(),
         };
-        let handler = {
-            let gateway = gateway.clone();
-            move |peer, request| doorward_doors::handle(gateway.clone(), peer, request)
-        };
+        let scheme = if listeners.admin_tls.is_some() { "https" } else { "http" };
+        let admin_url = listeners.admin.map(|address| format!("{scheme}://{address}"));
+        let faces =
+            doorward_console::Faces::new(gateway, admin_url.as_deref()).map_err(|error| {
+                Failed::new(Exit::Failure, format!("the random number generator failed: {error}"))
+            })?;
+        let (console, portal) = (faces.console, faces.portal);
+        let handler = move |peer, request| portal.handle(peer, request);
         let spoken = listeners.tls.as_ref().map(|tls| tls.spoken.clone());
         let clients =
             Listening { tls: spoken, ..listening(&listeners.closing, &listeners.clients) };
         listeners.accepting.spawn(listener::serve(main, clients, handler));
         if let Some(admin) = admin {
             let api = doorward_admin::Admin::new(gateway.clone(), reloader);
-            let handler = move |peer, request| api.clone().answer(peer, request);
+            let handler = move |peer, request| console.clone().answer(api.clone(), peer, request);
             let tls = listeners.admin_tls.as_ref().map(|tls| tls.spoken.clone());
             let operators =
                 Listening { tls, ..listening(&listeners.admin_closing, &listeners.operators) };

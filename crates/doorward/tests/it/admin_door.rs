@@ -419,7 +419,7 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 23] = [
+const APART: [&str; 25] = [
     "approvals.approve",
     "approvals.refuse",
     "audit.retain",
@@ -427,6 +427,8 @@ const APART: [&str; 23] = [
     "clients.remove",
     "flow.clear",
     "grants.revoke",
+    "logins.end",
+    "logins.end_all",
     "policies.check",
     "policies.diff",
     "policies.explain",

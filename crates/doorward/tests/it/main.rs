@@ -17,6 +17,7 @@ mod clients;
 mod commands;
 mod confine;
 mod confusion;
+mod console;
 mod conversations;
 mod credentials;
 mod crowd;
