@@ -2,7 +2,7 @@ export type Tone = 'ok' | 'warn' | 'bad' | 'info' | 'none';
 
 const TONES: Record<string, Tone> = {
   // health
-  ready: 'ok', healthy: 'ok', connected: 'ok', up: 'ok', idle: 'none', starting: 'info', connecting: 'info', degraded: 'warn',
+  ready: 'ok', healthy: 'ok', connected: 'ok', up: 'ok', differs: 'warn', ejected: 'warn', removed: 'none', idle: 'none', starting: 'info', connecting: 'info', degraded: 'warn',
   failing: 'bad', failed: 'bad', unreachable: 'bad', down: 'bad', open: 'warn', half_open: 'warn', closed: 'none',
   // lives
   proposed: 'info', in_review: 'info', approved: 'info', active: 'ok', deprecated: 'warn', quarantined: 'bad', retired: 'none',

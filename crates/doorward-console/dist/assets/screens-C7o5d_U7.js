@@ -1,2 +1,0 @@
-const __vite__mapDeps=(i,m=__vite__mapDeps,d=(m.f||(m.f=["./Overview-Lw7hmZ-p.js","./index-SeOJ7T1d.js","./index-CUznXsim.css"])))=>i.map(i=>d[i]);
-import{t as e}from"./index-SeOJ7T1d.js";var t=[{path:``,name:`Overview`,icon:`overview`,group:`now`,letter:`o`,load:()=>e(()=>import(`./Overview-Lw7hmZ-p.js`),__vite__mapDeps([0,1,2]),import.meta.url)}];export{t as screens};
