@@ -9,7 +9,7 @@ const TONES: Record<string, Tone> = {
   // approvals
   waiting: 'warn', refused: 'bad', expired: 'none', taken: 'info', used: 'ok', ended: 'none',
   // calls
-  ok: 'ok', error: 'warn', denied: 'bad', rate_limited: 'warn', failure: 'bad', permitted: 'ok', held: 'warn', unknown: 'none',
+  ok: 'ok', error: 'warn', denied: 'bad', rate_limited: 'warn', tool_error: 'warn', cancelled: 'none', failure: 'bad', permitted: 'ok', held: 'warn', unknown: 'none',
   // risk
   low: 'none', medium: 'warn', high: 'bad', critical: 'bad',
   // webhooks
