@@ -6,6 +6,7 @@ export const screens: Screen[] = [
   { path: 'servers', name: 'Servers', icon: 'servers', group: 'use', may: 'view', letter: 's', waits: 'servers', load: () => import('./Servers.svelte') },
   { path: 'catalogue', name: 'Catalogue', icon: 'catalogue', group: 'use', may: 'view', letter: 'c', load: () => import('./Catalogue.svelte') },
   { path: 'approvals', name: 'Approvals', icon: 'approvals', group: 'guard', may: 'view', letter: 'a', waits: 'approvals', load: () => import('./Approvals.svelte') },
+  { path: 'policies', name: 'Policies', icon: 'policies', group: 'guard', may: 'view', letter: 'p', load: () => import('./Policies.svelte') },
   { path: 'live', name: 'Live', icon: 'live', group: 'see', may: 'view', letter: 'l', load: () => import('./Live.svelte') },
   { path: 'audit', name: 'Audit log', icon: 'audit', group: 'see', may: 'read_audit', letter: 'r', load: () => import('./Audit.svelte') },
 ];
