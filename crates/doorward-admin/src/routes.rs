@@ -137,9 +137,32 @@ pub fn paths() -> Vec<&'static str> {
 
 /// Whether a change shuts out everybody who has no credential, or gives somebody rights for the time after. While nobody
 /// has to authenticate, that is done where the store can be written, and not by whoever can reach the listener: a web page
-/// in a browser on this machine can (attack T10).
+/// in a browser on this machine can (attack T10). What only tries policies changes nothing.
 pub fn closes(path: &str) -> bool {
     const CLOSING: [&str; 4] = ["keys", "policies", "principals", "apply"];
+    const TRYING: [&str; 5] = ["check", "diff", "explain", "simulate", "test"];
     let rest = path.strip_prefix("/admin/v1/").unwrap_or_default();
-    CLOSING.contains(&rest.split('/').next().unwrap_or_default())
+    let mut parts = rest.split('/');
+    let noun = parts.next().unwrap_or_default();
+    let tries = noun == "policies" && parts.next().is_some_and(|verb| TRYING.contains(&verb));
+    CLOSING.contains(&noun) && !tries
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_tries_policies_closes_nothing() {
+        for (path, expected) in [
+            ("/admin/v1/policies", true),
+            ("/admin/v1/policies/rollback", true),
+            ("/admin/v1/policies/check", false),
+            ("/admin/v1/policies/simulate", false),
+            ("/admin/v1/keys/check", true),
+            ("/admin/v1/servers", false),
+        ] {
+            assert_eq!(closes(path), expected, "{path}");
+        }
+    }
 }
