@@ -1,4 +1,4 @@
-//! Inspection of what passes through the gateway: unseen characters, suspicious texts, secrets and personal data.
+//! Inspection of what passes through the gateway: invisible characters, suspicious texts, secrets and personal data.
 
 mod resolve;
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::defaults::{an_hour, is_default, one};
 use super::quantity::{ByteSize, Period};
 
-/// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes unseen
+/// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes invisible
 /// characters from results and definitions, and reports the rest.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -85,13 +85,13 @@ pub enum OverBudget {
     Refuse,
 }
 
-/// What happens to unseen characters: invisible, bidirectional, tag and control characters, variation selectors outside
+/// What happens to invisible characters: zero-width, bidirectional, tag and control characters, variation selectors outside
 /// emoji, and terminal escapes.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
 )]
 #[serde(rename_all = "lowercase")]
-pub enum UnseenAction {
+pub enum InvisibleAction {
     /// They are not looked for.
     Ignore,
     /// They pass, and are reported.
@@ -142,9 +142,9 @@ pub enum DataAction {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MessageInspection {
-    /// Unseen characters. Default: `report` for arguments, `strip` for results.
+    /// Invisible characters. Default: `report` for arguments, `strip` for results.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<UnseenAction>,
+    pub invisible: Option<InvisibleAction>,
     /// Texts that give instructions to a model. Default: `report`. `hold` is for arguments only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspicious: Option<SuspiciousAction>,
@@ -179,9 +179,9 @@ pub struct DataInspection {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DefinitionInspection {
-    /// Unseen characters. Default: `strip`.
+    /// Invisible characters. Default: `strip`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub unseen: Option<UnseenAction>,
+    pub invisible: Option<InvisibleAction>,
     /// Texts that give instructions to a model. Default: `report`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suspicious: Option<SuspiciousAction>,

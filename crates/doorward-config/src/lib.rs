@@ -79,7 +79,7 @@ pub use identity::{
 };
 pub use inspection::{
     DataAction, DataInspection, DefinitionInspection, InspectionApproval, InspectionException,
-    InspectionSettings, MessageInspection, OverBudget, SuspiciousAction, UnseenAction,
+    InspectionSettings, InvisibleAction, MessageInspection, OverBudget, SuspiciousAction,
 };
 pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};

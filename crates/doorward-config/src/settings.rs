@@ -62,7 +62,7 @@ pub struct Settings {
     /// What to do when a server is slow or fails, for all servers.
     pub reliability: ReliabilitySettings,
     pub pins: AllPinSettings,
-    /// Inspection of calls, of what servers return, and of definitions: unseen characters, suspicious texts, secrets and
+    /// Inspection of calls, of what servers return, and of definitions: invisible characters, suspicious texts, secrets and
     /// personal data. Default: nothing is inspected.
     pub inspection: Option<InspectionSettings>,
     pub flow: FlowSettings,

@@ -23,7 +23,7 @@ pub const EVENT_KINDS: [(&str, &str); 16] = [
     ("definition.drifted", "a definition differs from its pin, and is quarantined"),
     (
         "definition.suspicious",
-        "a definition has unseen characters, or looks like instructions to a model",
+        "a definition has invisible characters, or looks like instructions to a model",
     ),
     ("approval.waiting", "a call waits for approval"),
     ("approval.decided", "a call was approved or refused"),

@@ -18,9 +18,9 @@ const PROSE: &str = "The invoice of the third quarter was sent to the customer o
 fn main() {
     let cases = [
         ("defaults", "inspection: {}"),
-        ("unseen characters alone", r#"{"suspicious":"ignore","data":{"default":"ignore"}}"#),
-        ("suspicious texts alone", r#"{"unseen":"ignore","data":{"default":"ignore"}}"#),
-        ("data alone", r#"{"unseen":"ignore","suspicious":"ignore"}"#),
+        ("invisible characters alone", r#"{"suspicious":"ignore","data":{"default":"ignore"}}"#),
+        ("suspicious texts alone", r#"{"invisible":"ignore","data":{"default":"ignore"}}"#),
+        ("data alone", r#"{"invisible":"ignore","suspicious":"ignore"}"#),
     ];
     println!("{:<26} {:>8} {:>12} {:>12}", "what", "bytes", "median µs", "99% µs");
     for (name, results) in cases {

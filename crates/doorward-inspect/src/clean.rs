@@ -1,4 +1,4 @@
-//! Removes unseen characters from a JSON text.
+//! Removes invisible characters from a JSON text.
 
 use std::ops::Range;
 
@@ -6,7 +6,7 @@ use crate::json::{Edits, NotJson, Path, Visitor, unescape, walk};
 use crate::place::Place;
 use crate::text::{Unseen, strip};
 
-/// A JSON text without unseen characters.
+/// A JSON text without invisible characters.
 #[derive(Debug)]
 pub struct Cleaned {
     pub text: String,
@@ -16,7 +16,7 @@ pub struct Cleaned {
     pub collides: bool,
 }
 
-/// Removes unseen characters from all strings and member names of a JSON text, written as they are or as escapes.
+/// Removes invisible characters from all strings and member names of a JSON text, written as they are or as escapes.
 /// Returns `None` if there are none.
 pub fn strip_json(text: &str) -> Result<Option<Cleaned>, NotJson> {
     let mut stripping =

@@ -8,7 +8,7 @@
 //!
 //! No I/O, no clock, no state but the detectors of [`written`]. All work is linear in the length of the input, and what a [`Budget`] does not cover is
 //! reported as not inspected. Findings are a measured signal, not a promise (`docs/detection.md`); that stripped text
-//! contains no unseen characters, and that redacted JSON is JSON, is a promise.
+//! contains no invisible characters, and that redacted JSON is JSON, is a promise.
 
 mod budget;
 mod clean;

@@ -7,7 +7,7 @@ use doorward_policy::Approver;
 
 use super::{
     DataAction, DataInspection, DefinitionInspection, InspectionException, InspectionSettings,
-    MessageInspection, SuspiciousAction, UnseenAction,
+    InvisibleAction, MessageInspection, SuspiciousAction,
 };
 use crate::quantity::Period;
 
@@ -18,7 +18,7 @@ impl MessageInspection {
     /// These settings, with absent ones taken from others.
     pub fn or(&self, others: &Self) -> Self {
         Self {
-            unseen: self.unseen.or(others.unseen),
+            invisible: self.invisible.or(others.invisible),
             suspicious: self.suspicious.or(others.suspicious),
             threshold: self.threshold.or(others.threshold),
             data: self.data.or(&others.data),
@@ -48,7 +48,7 @@ impl MessageInspection {
     /// The stricter of each setting of these and, where they have it, others.
     fn strictest(&self, others: &Self) -> Self {
         Self {
-            unseen: self.unseen.max(others.unseen),
+            invisible: self.invisible.max(others.invisible),
             suspicious: Some(self.suspicious().max(others.or(self).suspicious())),
             threshold: match (self.threshold, others.threshold) {
                 (Some(one), Some(other)) => Some(one.min(other)),
@@ -116,16 +116,16 @@ impl DefinitionInspection {
     /// These settings, with absent ones taken from others.
     pub fn or(&self, others: &Self) -> Self {
         Self {
-            unseen: self.unseen.or(others.unseen),
+            invisible: self.invisible.or(others.invisible),
             suspicious: self.suspicious.or(others.suspicious),
             threshold: self.threshold.or(others.threshold),
             accepted: self.accepted.union(&others.accepted).cloned().collect(),
         }
     }
 
-    /// What happens to unseen characters.
-    pub fn unseen(&self) -> UnseenAction {
-        self.unseen.unwrap_or(UnseenAction::Strip)
+    /// What happens to invisible characters.
+    pub fn invisible(&self) -> InvisibleAction {
+        self.invisible.unwrap_or(InvisibleAction::Strip)
     }
 
     /// What happens to suspicious definitions.
@@ -135,12 +135,12 @@ impl DefinitionInspection {
 }
 
 impl InspectionSettings {
-    /// The settings for arguments of a target, as `server/tool`. Unseen characters have their default.
+    /// The settings for arguments of a target, as `server/tool`. Invisible characters have their default.
     pub fn arguments_of(&self, target: &str) -> MessageInspection {
         self.message(target, |it| &it.arguments, &self.general_arguments())
     }
 
-    /// The settings for what a target returns, as `server/tool`. Unseen characters have their default.
+    /// The settings for what a target returns, as `server/tool`. Invisible characters have their default.
     pub fn results_of(&self, target: &str) -> MessageInspection {
         self.message(target, |it| &it.results, &self.general_results())
     }
@@ -164,14 +164,14 @@ impl InspectionSettings {
 
     /// The settings for arguments where no exception applies.
     pub fn general_arguments(&self) -> MessageInspection {
-        let unseen = Some(self.arguments.unseen.unwrap_or(UnseenAction::Report));
-        MessageInspection { unseen, ..self.arguments.clone() }
+        let invisible = Some(self.arguments.invisible.unwrap_or(InvisibleAction::Report));
+        MessageInspection { invisible, ..self.arguments.clone() }
     }
 
     /// The settings for results where no exception applies.
     pub fn general_results(&self) -> MessageInspection {
-        let unseen = Some(self.results.unseen.unwrap_or(UnseenAction::Strip));
-        MessageInspection { unseen, ..self.results.clone() }
+        let invisible = Some(self.results.invisible.unwrap_or(InvisibleAction::Strip));
+        MessageInspection { invisible, ..self.results.clone() }
     }
 
     fn strictest(
@@ -299,11 +299,11 @@ mod tests {
         assert_eq!(export.data.default, Some(DataAction::Hash));
         assert_eq!(export.data.classes["secret"], DataAction::Refuse);
         assert_eq!(export.data.classes["ip"], DataAction::Ignore);
-        assert_eq!(export.unseen, Some(UnseenAction::Strip));
+        assert_eq!(export.invisible, Some(InvisibleAction::Strip));
         let other = settings.results_of("mail/read");
         assert_eq!(other.suspicious(), SuspiciousAction::Refuse);
         assert_eq!(other.data.classes["secret"], DataAction::Mask);
-        assert_eq!(settings.arguments_of("mail/read").unseen, Some(UnseenAction::Report));
+        assert_eq!(settings.arguments_of("mail/read").invisible, Some(InvisibleAction::Report));
     }
 
     #[test]
@@ -311,18 +311,18 @@ mod tests {
         let settings = settings(serde_json::json!({
             "results": { "data": { "classes": { "ip": "ignore", "email": "mask" } } },
             "exceptions": [
-                { "only": ["crm/export"], "results": { "unseen": "refuse", "data": { "classes": { "card": "refuse" } } } },
-                { "only": ["crm*"], "results": { "unseen": "ignore", "data": { "classes": { "email": "report" } } } },
+                { "only": ["crm/export"], "results": { "invisible": "refuse", "data": { "classes": { "card": "refuse" } } } },
+                { "only": ["crm*"], "results": { "invisible": "ignore", "data": { "classes": { "email": "report" } } } },
                 { "only": ["mail/*"], "results": { "suspicious": "refuse" } },
             ],
         }));
         let crm = settings.strictest_results_of("crm");
-        assert_eq!(crm.unseen, Some(UnseenAction::Refuse));
+        assert_eq!(crm.invisible, Some(InvisibleAction::Refuse));
         assert_eq!(crm.suspicious(), SuspiciousAction::Report);
         assert_eq!(crm.data.classes["card"], DataAction::Refuse);
         assert_eq!(crm.data.classes["email"], DataAction::Mask);
         assert_eq!(settings.strictest_results_of("mail").suspicious(), SuspiciousAction::Refuse);
-        assert_eq!(settings.strictest_results_of("web").unseen, Some(UnseenAction::Strip));
+        assert_eq!(settings.strictest_results_of("web").invisible, Some(InvisibleAction::Strip));
     }
 
     #[test]

@@ -166,7 +166,7 @@ fn report(
     judged: &Judged,
     digest: impl Fn() -> String,
 ) {
-    let is_suspicious = judged.suspicious.is_some() || judged.has_unseen;
+    let is_suspicious = judged.suspicious.is_some() || judged.has_invisible;
     if !judged.is_new || !is_suspicious {
         return;
     }
@@ -185,7 +185,7 @@ fn report(
         }
     }
     if signals.is_empty() {
-        signals.push("unseen");
+        signals.push("invisible");
     }
     tracing::warn!(
         server,

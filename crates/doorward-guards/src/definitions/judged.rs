@@ -1,6 +1,6 @@
 //! What is done with a definition.
 
-use doorward_config::{DefinitionInspection, SuspiciousAction, UnseenAction};
+use doorward_config::{DefinitionInspection, InvisibleAction, SuspiciousAction};
 use doorward_inspect::text;
 
 use super::{Found, Suspicious, printed};
@@ -56,13 +56,13 @@ impl Withheld {
 /// What is done with a definition.
 #[derive(Debug, Clone, Default)]
 pub struct Judged {
-    /// What is served in its place: the same without unseen characters. Its name may have had some, too.
+    /// What is served in its place: the same without invisible characters. Its name may have had some, too.
     pub stripped: Option<String>,
     pub withheld: Option<Withheld>,
     /// What looks like instructions to a model.
     pub suspicious: Option<Suspicious>,
-    /// It has unseen characters.
-    pub has_unseen: bool,
+    /// It has invisible characters.
+    pub has_invisible: bool,
     /// It was not inspected before.
     pub is_new: bool,
 }
@@ -74,24 +74,24 @@ pub(super) fn judge(
     (is_new, keeps_names): (bool, bool),
     digest: impl FnOnce() -> String,
 ) -> Judged {
-    let unseen = settings.unseen();
-    let has_unseen = found.stripped.is_some() && unseen != UnseenAction::Ignore;
-    let mut judged = Judged { has_unseen, is_new, ..Judged::default() };
-    if has_unseen {
-        let refused = match unseen {
-            UnseenAction::Refuse => Some("it has characters that are not seen"),
+    let invisible = settings.invisible();
+    let has_invisible = found.stripped.is_some() && invisible != InvisibleAction::Ignore;
+    let mut judged = Judged { has_invisible, is_new, ..Judged::default() };
+    if has_invisible {
+        let refused = match invisible {
+            InvisibleAction::Refuse => Some("it has characters that are not seen"),
             // Without them it would be something else: another name, or one member instead of two.
-            UnseenAction::Strip if !keeps_names && text::strip(name).is_some() => {
+            InvisibleAction::Strip if !keeps_names && text::strip(name).is_some() => {
                 Some("its name has characters that are not seen")
             }
-            UnseenAction::Strip if found.collides => {
+            InvisibleAction::Strip if found.collides => {
                 Some("without characters that are not seen, two of its names are equal")
             }
-            UnseenAction::Strip => {
+            InvisibleAction::Strip => {
                 judged.stripped.clone_from(&found.stripped);
                 None
             }
-            UnseenAction::Ignore | UnseenAction::Report => None,
+            InvisibleAction::Ignore | InvisibleAction::Report => None,
         };
         judged.withheld = refused.map(|why| Withheld::Refuse(why.to_owned()));
     }

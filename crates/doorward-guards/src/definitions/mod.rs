@@ -1,6 +1,6 @@
 //! Inspection of what servers say of themselves and of their tools, prompts and resources, when the gateway learns it.
 //!
-//! Unseen characters are removed, and what looks like instructions to a model is reported, withheld until somebody accepts
+//! Invisible characters are removed, and what looks like instructions to a model is reported, withheld until somebody accepts
 //! it, or refused. Every definition is inspected once: what was found is remembered by its bytes until the rules, the
 //! settings or the names of other servers' tools change.
 
@@ -15,7 +15,9 @@ use std::sync::LazyLock;
 
 use arc_swap::ArcSwap;
 use aws_lc_rs::digest::{Context, SHA256};
-use doorward_config::{DefinitionInspection, InspectionSettings, SuspiciousAction, UnseenAction};
+use doorward_config::{
+    DefinitionInspection, InspectionSettings, InvisibleAction, SuspiciousAction,
+};
 use doorward_inspect::{Budget, Mentions, Rules, Scanner, strip_json, text};
 use parking_lot::Mutex;
 
@@ -59,7 +61,7 @@ struct Seen {
 /// What a definition is inspected by.
 #[derive(Debug, Default)]
 struct Terms {
-    /// Without settings, unseen characters are removed, and nothing is scanned.
+    /// Without settings, invisible characters are removed, and nothing is scanned.
     settings: Option<InspectionSettings>,
     /// `None`: the ready-made rules.
     scanner: Option<Arc<Scanner>>,
@@ -71,7 +73,7 @@ struct Terms {
 /// What was found in a definition.
 #[derive(Debug)]
 struct Found {
-    /// The definition without unseen characters, where it has any.
+    /// The definition without invisible characters, where it has any.
     stripped: Option<String>,
     /// Without them, two of its names are equal.
     collides: bool,
@@ -111,7 +113,7 @@ impl Definitions {
         let withholds = all().any(|it| {
             let suspicious = it.suspicious();
             matches!(suspicious, SuspiciousAction::Hold | SuspiciousAction::Refuse)
-                || it.unseen() == UnseenAction::Refuse
+                || it.invisible() == InvisibleAction::Refuse
         });
         let scans = all().any(|it| it.suspicious() != SuspiciousAction::Ignore);
         let terms = self.terms.load();
@@ -163,8 +165,8 @@ impl Definitions {
     ) -> Judged {
         let terms = self.terms.load();
         let settings = terms.of(server, name);
-        let (unseen, action) = (settings.unseen(), settings.suspicious());
-        if unseen == UnseenAction::Ignore && action == SuspiciousAction::Ignore {
+        let (invisible, action) = (settings.invisible(), settings.suspicious());
+        if invisible == InvisibleAction::Ignore && action == SuspiciousAction::Ignore {
             return Judged::default();
         }
         let scans = action != SuspiciousAction::Ignore;
@@ -219,7 +221,7 @@ impl Definitions {
     }
 }
 
-/// Inspects a definition; without a scanner, for unseen characters alone.
+/// Inspects a definition; without a scanner, for invisible characters alone.
 fn inspect(
     scanner: Option<&Scanner>,
     kind: Kind,

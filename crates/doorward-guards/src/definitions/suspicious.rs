@@ -28,7 +28,7 @@ pub struct Signal {
     pub explanation: String,
     /// The value, as a JSON pointer (RFC 6901); empty for a text that is no part of JSON.
     pub pointer: String,
-    /// The words that made it, with unseen characters written as escapes.
+    /// The words that made it, with invisible characters written as escapes.
     pub excerpt: String,
 }
 

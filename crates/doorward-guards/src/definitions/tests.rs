@@ -27,7 +27,7 @@ fn judge(definitions: &Definitions, name: &str, description: &str) -> Judged {
 }
 
 #[test]
-fn without_settings_unseen_characters_are_removed_and_nothing_is_scanned() {
+fn without_settings_invisible_characters_are_removed_and_nothing_is_scanned() {
     let definitions = Definitions::default();
     assert!(definitions.others("here").is_none() && !definitions.withholds());
     let judged = judge(&definitions, "add", "Adds\u{200b} \u{e0041}two");
@@ -44,10 +44,10 @@ fn without_settings_unseen_characters_are_removed_and_nothing_is_scanned() {
 #[test]
 fn suspicious_definitions_are_reported_held_or_refused_by_target() {
     let definitions = with(json!({
-        "definitions": { "suspicious": "refuse", "unseen": "report" },
+        "definitions": { "suspicious": "refuse", "invisible": "report" },
         "exceptions": [
             { "only": ["here/held"], "definitions": { "suspicious": "hold" } },
-            { "only": ["here/reported"], "definitions": { "suspicious": "report", "unseen": "refuse" } },
+            { "only": ["here/reported"], "definitions": { "suspicious": "report", "invisible": "refuse" } },
             { "only": ["here/high"], "definitions": { "threshold": 100_000 } },
         ],
     }));
@@ -63,8 +63,8 @@ fn suspicious_definitions_are_reported_held_or_refused_by_target() {
     let reported = judge(&definitions, "reported", POISON);
     assert!(reported.withheld.is_none() && reported.suspicious.is_some());
     assert!(judge(&definitions, "high", POISON).suspicious.is_none());
-    let unseen = judge(&definitions, "add", "Adds \u{202e}two");
-    assert!(unseen.has_unseen && unseen.stripped.is_none());
+    let invisible = judge(&definitions, "add", "Adds \u{202e}two");
+    assert!(invisible.has_invisible && invisible.stripped.is_none());
     assert!(judge(&definitions, "reported", "Adds \u{202e}two").withheld.is_some());
     assert!(judge(&definitions, "add", "Adds two numbers.").suspicious.is_none());
 }

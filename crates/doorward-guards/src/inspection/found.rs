@@ -12,7 +12,7 @@ const TURNED_BACK: &str = "detokenize";
 
 /// Words for why a message was refused.
 pub mod codes {
-    pub const UNSEEN: &str = "unseen_characters";
+    pub const INVISIBLE: &str = "invisible_characters";
     pub const SUSPICIOUS: &str = "suspicious_text";
     pub const DATA: &str = "sensitive_data";
     pub const BUDGET: &str = "inspection_budget";
@@ -44,7 +44,7 @@ pub struct Found {
     pub findings: BTreeSet<String>,
     /// How often data of a class was found, by what was done with it.
     pub data: BTreeMap<(String, &'static str), u64>,
-    /// Unseen characters were removed.
+    /// Invisible characters were removed.
     pub is_stripped: bool,
     /// Values were replaced or turned back.
     pub replaced: u64,

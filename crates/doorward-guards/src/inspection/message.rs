@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use doorward_config::{OverBudget, SuspiciousAction, UnseenAction};
+use doorward_config::{InvisibleAction, OverBudget, SuspiciousAction};
 use doorward_inspect::text::Unseen;
 use doorward_inspect::{Budget, Opaque, Place, Redactor, Subject, strip_json};
 use doorward_mcp::display::harmless_line;
@@ -56,12 +56,12 @@ impl Guard {
         let mut budget = Budget::new(settings.budget.0);
         let mut is_complete = true;
         let mut out = Inspected::default();
-        // Without unseen characters, whether or not they are to be removed.
+        // Without invisible characters, whether or not they are to be removed.
         let mut plain = None;
-        if way.unseen != UnseenAction::Ignore && may_hide(text) {
+        if way.invisible != InvisibleAction::Ignore && may_hide(text) {
             match strip_json(text) {
                 Ok(Some(cleaned)) => {
-                    out.note_unseen(way, &cleaned.removed, cleaned.collides);
+                    out.note_invisible(way, &cleaned.removed, cleaned.collides);
                     plain = Some(cleaned.text);
                 }
                 Ok(None) => {}
@@ -102,24 +102,24 @@ impl Guard {
                 out.judge(refuse(codes::BUDGET, what, &Place::default()));
             }
         }
-        let stripped = plain.filter(|_| way.unseen == UnseenAction::Strip);
+        let stripped = plain.filter(|_| way.invisible == InvisibleAction::Strip);
         out.text = redacted.or(stripped);
         out
     }
 }
 
 impl Inspected {
-    fn note_unseen(&mut self, way: &Way, removed: &[(Unseen, Place)], collides: bool) {
+    fn note_invisible(&mut self, way: &Way, removed: &[(Unseen, Place)], collides: bool) {
         for (kind, _) in removed {
             self.found.findings.insert(signal_of(*kind).to_owned());
         }
-        self.found.is_stripped = way.unseen == UnseenAction::Strip;
+        self.found.is_stripped = way.invisible == InvisibleAction::Strip;
         let place = removed.first().map(|(_, place)| place.clone()).unwrap_or_default();
         // Without them two members have the same name: which of the values is meant cannot be said.
-        if way.unseen == UnseenAction::Refuse || (self.found.is_stripped && collides) {
-            let kind = removed.first().map_or("unseen", |(kind, _)| kind.name());
+        if way.invisible == InvisibleAction::Refuse || (self.found.is_stripped && collides) {
+            let kind = removed.first().map_or("invisible", |(kind, _)| kind.name());
             let what = format!("characters that are not seen ({kind})");
-            self.judge(refuse(codes::UNSEEN, what, &place));
+            self.judge(refuse(codes::INVISIBLE, what, &place));
         }
     }
 
@@ -158,7 +158,7 @@ fn refuse(code: &'static str, what: String, place: &Place) -> Verdict {
     Verdict::Refuse(Refused { code, what, place })
 }
 
-/// Whether a JSON text may contain unseen characters: it is not ASCII, or has escapes other than those of line breaks,
+/// Whether a JSON text may contain invisible characters: it is not ASCII, or has escapes other than those of line breaks,
 /// tabs, quotes and slashes.
 fn may_hide(text: &str) -> bool {
     if !text.is_ascii() || text.contains('\u{7f}') {
@@ -175,7 +175,7 @@ fn may_hide(text: &str) -> bool {
     false
 }
 
-/// The signal that stands for unseen characters of a kind, in texts of every subject.
+/// The signal that stands for invisible characters of a kind, in texts of every subject.
 fn signal_of(kind: Unseen) -> &'static str {
     match kind {
         Unseen::Invisible => "invisible-characters",

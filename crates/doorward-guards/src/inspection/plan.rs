@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use doorward_config::{
-    DataAction, DataInspection, InspectionSettings, MessageInspection, SuspiciousAction,
-    UnseenAction,
+    DataAction, DataInspection, InspectionSettings, InvisibleAction, MessageInspection,
+    SuspiciousAction,
 };
 use doorward_inspect::{Action, FieldPattern, Plan};
 
@@ -18,7 +18,7 @@ pub(super) struct Plans {
 /// What is done in one direction.
 #[derive(Debug)]
 pub(super) struct Way {
-    pub unseen: UnseenAction,
+    pub invisible: InvisibleAction,
     pub suspicious: SuspiciousAction,
     pub threshold: Option<u32>,
     /// `None` where data is not looked for.
@@ -34,7 +34,7 @@ impl Plans {
 impl Way {
     fn new(settings: &MessageInspection) -> Self {
         Self {
-            unseen: settings.unseen.unwrap_or(UnseenAction::Report),
+            invisible: settings.invisible.unwrap_or(InvisibleAction::Report),
             suspicious: settings.suspicious(),
             threshold: settings.threshold,
             data: (!settings.data.is_off()).then(|| plan(&settings.data)),

@@ -58,16 +58,16 @@ fn defaults_strip_what_returns_and_report_the_rest() {
 
 #[test]
 fn what_is_hidden_between_letters_is_replaced_whether_or_not_it_is_stripped() {
-    for unseen in ["report", "strip"] {
+    for invisible in ["report", "strip"] {
         let guard =
-            guard(json!({ "results": { "unseen": unseen, "data": { "default": "mask" } } }));
+            guard(json!({ "results": { "invisible": invisible, "data": { "default": "mask" } } }));
         let text = "card 4111\u{200b}1111\u{200b}1111\u{200b}1111 end";
         let (_, changed) =
             guard.result(TOOL, object(&json!({ "content": [{ "type": "text", "text": text }] })));
         assert_eq!(
             changed.unwrap().to_serde()["content"][0]["text"],
             "card [CARD] end",
-            "{unseen}"
+            "{invisible}"
         );
     }
 }
@@ -238,7 +238,7 @@ fn suspicious_texts_are_held_or_refused_from_the_threshold_on() {
     assert_eq!(with(json!({ "suspicious": "hold" })), "hold");
     assert_eq!(with(json!({ "suspicious": "refuse" })), codes::SUSPICIOUS);
     assert_eq!(with(json!({ "suspicious": "refuse", "threshold": 100_000 })), "pass");
-    assert_eq!(with(json!({ "suspicious": "refuse", "unseen": "refuse" })), codes::SUSPICIOUS);
+    assert_eq!(with(json!({ "suspicious": "refuse", "invisible": "refuse" })), codes::SUSPICIOUS);
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub struct Finding {
     pub explanation: String,
     pub place: Place,
     pub form: Form,
-    /// The words that made it, unseen characters written as escapes.
+    /// The words that made it, invisible characters written as escapes.
     pub excerpt: String,
 }
 

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-/// What kind of unseen character.
+/// What kind of invisible character.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Unseen {
     /// Zero-width and blank characters.
@@ -125,7 +125,7 @@ pub fn strip(text: &str) -> Option<(String, Vec<Removed>)> {
     Some((out, removed))
 }
 
-/// Whether an unseen character belongs where it is. `before` is the last character that is retained.
+/// Whether an invisible character belongs where it is. `before` is the last character that is retained.
 fn is_needed(before: Option<char>, c: char, rest: &str) -> bool {
     let after = rest.chars().next();
     match c {

@@ -54,7 +54,7 @@ fn is_refused(client: &Modern, tool: &str) -> bool {
 
 /// T1: characters that nobody sees are removed from everything that is defined, at every endpoint, without settings.
 #[test]
-fn unseen_characters_are_removed_from_definitions() {
+fn invisible_characters_are_removed_from_definitions() {
     let hidden = "Gets\u{200b} a \\udb40\\udc41page\u{202e}.\\u001b[8m";
     for era in [Era::Modern, Era::Handshake] {
         let mut said = Said::new(&FIRST.replace("Gets a page.", hidden));
@@ -86,9 +86,9 @@ fn unseen_characters_are_removed_from_definitions() {
     }
 }
 
-/// T1: an unseen character is a change of a pinned definition, though clients do not see it.
+/// T1: an invisible character is a change of a pinned definition, though clients do not see it.
 #[test]
-fn a_pin_notices_a_change_of_unseen_characters() {
+fn a_pin_notices_a_change_of_invisible_characters() {
     let changing = saying(Era::Modern, FIRST);
     let world = World::new();
     let gateway = world.start(&changing.server.url());
@@ -250,7 +250,7 @@ fn a_tool_that_looks_like_another_servers_is_held() {
 
 /// A name cannot be cleaned without becoming another one.
 #[test]
-fn a_name_with_unseen_characters_is_not_listed() {
+fn a_name_with_invisible_characters_is_not_listed() {
     let changing =
         saying(Era::Modern, &FIRST.replace("\"name\":\"get\"", "\"name\":\"g\\u200bet\""));
     let gateway = Gateway::start(&config(&changing, "inspection: {}"));
