@@ -7,7 +7,7 @@ use doorward_core::pattern::Pattern;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::webhooks::{EVENT_KINDS, a_day, first_pause, fits, retry_problems};
+use super::choice::{Choice, a_day, first_pause};
 use super::{Period, Secret};
 
 /// Most addresses in all.
@@ -31,7 +31,7 @@ pub enum EmailTls {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EmailSettings {
-    /// The SMTP server. Its certificate must be for this name.
+    /// The SMTP server, without a port. Its certificate must be for this name.
     pub server: String,
     /// Default: 587, 465 or 25, by `tls`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -87,10 +87,36 @@ fn is_address(text: &str) -> bool {
             .is_some_and(|(name, host)| !name.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
+/// What is wrong with the name of the server.
+fn problem_of_host(host: &str) -> Option<String> {
+    let is_address = host.parse::<std::net::IpAddr>().is_ok();
+    if let Some((name, port)) = host.rsplit_once(':').filter(|_| !is_address)
+        && port.parse::<u16>().is_ok()
+    {
+        return Some(format!(
+            "expected a host name without a port; write 'server: {}' and 'port: {port}'",
+            name.trim_matches(['[', ']'])
+        ));
+    }
+    let strange = |it: char| it.is_whitespace() || matches!(it, '/' | '@' | ':' | '[' | ']');
+    let is_wrong = host.is_empty() || !is_address && host.contains(strange);
+    is_wrong.then(|| "expected a host name, such as smtp.example.com".into())
+}
+
 impl EmailSettings {
     /// Whether anybody wants an event by mail. What belongs to no tenant or server is for all.
     pub fn wants(&self, kind: &str, tenant: Option<&str>, server: Option<&str>) -> bool {
-        fits(&self.kinds, Some(kind)) && fits(&self.tenants, tenant) && fits(&self.servers, server)
+        self.choice().wants(kind, tenant, server)
+    }
+
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            kinds: &self.kinds,
+            tenants: &self.tenants,
+            servers: &self.servers,
+            retry_pause: self.retry_pause,
+            retry_for: self.retry_for,
+        }
     }
 
     /// The port of the server.
@@ -123,11 +149,7 @@ impl EmailSettings {
     /// Problems, by key.
     pub fn problems(&self) -> Vec<(&'static str, String)> {
         let mut problems = Vec::new();
-        let host = self.server.trim();
-        if host.is_empty() || host.contains(|it: char| it.is_whitespace() || it == '/' || it == '@')
-        {
-            problems.push(("server", "expected a host name, such as smtp.example.com".into()));
-        }
+        problems.extend(problem_of_host(&self.server).map(|why| ("server", why)));
         if self.user.is_some() != self.password.is_some() {
             problems.push(("password", "'user' and 'password' belong together".into()));
         }
@@ -161,12 +183,7 @@ impl EmailSettings {
         if count == 0 || count > MOST_ADDRESSES {
             problems.push(("to", format!("expected 1 to {MOST_ADDRESSES} addresses")));
         }
-        for pattern in &self.kinds {
-            if !EVENT_KINDS.iter().any(|(kind, _)| pattern.matches(kind)) {
-                problems.push(("kinds", format!("'{pattern}' matches no kind of event")));
-            }
-        }
-        problems.extend(retry_problems(self.retry_pause, self.retry_for));
+        problems.extend(self.choice().problems());
         problems
     }
 }
@@ -200,6 +217,26 @@ mod tests {
     }
 
     #[test]
+    fn the_server_is_a_name_or_an_address_and_has_its_port_apart() {
+        for (host, said) in [
+            ("smtp.example.com", ""),
+            ("10.0.0.1", ""),
+            ("::1", ""),
+            ("smtp.example.com:587", "'server: smtp.example.com' and 'port: 587'"),
+            ("[::1]:25", "'port: 25'"),
+            ("", "expected a host name, such as"),
+            ("smtp://x", "expected a host name, such as"),
+            ("a:b", "expected a host name, such as"),
+            ("a b", "expected a host name, such as"),
+        ] {
+            let it = EmailSettings { server: host.into(), ..email("") };
+            let problems = it.problems();
+            assert_eq!(problems.is_empty(), said.is_empty(), "{host}: {problems:?}");
+            assert!(problems.iter().all(|(key, why)| *key == "server" && why.contains(said)));
+        }
+    }
+
+    #[test]
     fn what_cannot_work_is_refused() {
         for (more, key) in [
             (r#", "user": "x""#, "password"),
@@ -207,6 +244,7 @@ mod tests {
             (r#", "approvers": {"lead": ["a@x.org"]}"#, "approvers"),
             (r#", "approvers": {"role:lead": ["a"]}"#, "approvers"),
             (r#", "kinds": ["approvals"]"#, "kinds"),
+            (r#", "kinds": []"#, "kinds"),
             (r#", "retry_pause": "1ms""#, "retry_pause"),
         ] {
             let found: Vec<_> = email(more).problems().into_iter().map(|(key, _)| key).collect();

@@ -7,6 +7,7 @@ mod authorization;
 mod billing;
 mod cache;
 mod checks;
+mod choice;
 mod confine;
 mod console;
 mod conversations;
@@ -55,6 +56,7 @@ pub use authorization::{
 pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unknown};
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
+pub use choice::EVENT_KINDS;
 pub use confine::{Confinement, Namespaces, VerifiedFolder};
 pub use console::{ConsoleSettings, GATEWAY_LOGIN, LoginSettings, UserPortalSettings};
 pub use conversations::{ConversationSettings, CountBy};
@@ -106,4 +108,4 @@ pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
 pub use tool::ToolSettings;
-pub use webhooks::{EVENT_KINDS, EventSettings, WebhookFormat, WebhookSettings, Webhooks};
+pub use webhooks::{EventSettings, WebhookFormat, WebhookSettings, Webhooks};

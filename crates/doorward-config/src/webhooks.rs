@@ -1,7 +1,6 @@
 //! Webhooks: where events are sent that people must hear of.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -9,32 +8,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+use super::choice::{Choice, a_day, first_pause};
 use super::{Period, Secret};
 use crate::secret::is_redacting;
 use doorward_core::pattern::Pattern;
-
-/// Every kind of event, and what it tells.
-pub const EVENT_KINDS: [(&str, &str); 16] = [
-    ("stop.set", "something was stopped in an emergency"),
-    ("stop.lifted", "a stop was undone"),
-    ("server.proposed", "a proposal waits for its review"),
-    ("server.review_due", "the review date of a server has passed"),
-    ("server.quarantined", "a server is quarantined"),
-    ("definition.drifted", "a definition differs from its pin, and is quarantined"),
-    (
-        "definition.suspicious",
-        "a definition has invisible characters, or looks like instructions to a model",
-    ),
-    ("approval.waiting", "a call waits for approval"),
-    ("approval.decided", "a call was approved or refused"),
-    ("server.down", "a server cannot be reached"),
-    ("server.up", "a server that was down can be reached again"),
-    ("refusals.high", "more callers and calls are refused than `refusals_per_minute`"),
-    ("budget.near", "an account has used a percentage of its credit or budget"),
-    ("export.behind", "an audit export fails"),
-    ("export.recovered", "an audit export that failed works again"),
-    ("webhook.test", "sent on request, to try a webhook"),
-];
 
 /// Events, as far as they have settings of their own.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -121,32 +98,6 @@ fn everything() -> Vec<Pattern> {
     vec![Pattern("*".into())]
 }
 
-/// Whether a name fits one of the patterns. No patterns fit all, and no name fits all patterns.
-pub(super) fn fits(patterns: &[Pattern], name: Option<&str>) -> bool {
-    patterns.is_empty()
-        || name.is_none_or(|name| patterns.iter().any(|pattern| pattern.matches(name)))
-}
-
-/// Problems of how often something is tried.
-pub(super) fn retry_problems(pause: Period, most: Period) -> Vec<(&'static str, String)> {
-    let mut problems = Vec::new();
-    if pause.0 < Duration::from_millis(10) {
-        problems.push(("retry_pause", "must be at least 10ms".into()));
-    }
-    if most.0 > Duration::from_secs(30 * 24 * 60 * 60) {
-        problems.push(("retry_for", "must be at most 30d".into()));
-    }
-    problems
-}
-
-pub(super) fn first_pause() -> Period {
-    Period(Duration::from_secs(5))
-}
-
-pub(super) fn a_day() -> Period {
-    Period(Duration::from_secs(24 * 60 * 60))
-}
-
 pub(super) const KEY_EXPECTED: &str =
     "expected 'whsec_' and 24 to 64 bytes in base64, or 24 to 512 characters";
 
@@ -164,9 +115,17 @@ pub(super) fn key_of(secret: &Secret) -> Option<zeroize::Zeroizing<Vec<u8>>> {
 impl WebhookSettings {
     /// Whether it wants an event. What belongs to no tenant or server is for all.
     pub fn wants(&self, kind: &str, tenant: Option<&str>, server: Option<&str>) -> bool {
-        self.kinds.iter().any(|pattern| pattern.matches(kind))
-            && fits(&self.tenants, tenant)
-            && fits(&self.servers, server)
+        self.choice().wants(kind, tenant, server)
+    }
+
+    fn choice(&self) -> Choice<'_> {
+        Choice {
+            kinds: &self.kinds,
+            tenants: &self.tenants,
+            servers: &self.servers,
+            retry_pause: self.retry_pause,
+            retry_for: self.retry_for,
+        }
     }
 
     /// The URL as administrators see it: its path may be a secret unless the events are signed.
@@ -199,14 +158,7 @@ impl WebhookSettings {
         if !is_message && self.key().is_none() {
             problems.push(("secret", KEY_EXPECTED.into()));
         }
-        for pattern in &self.kinds {
-            if !EVENT_KINDS.iter().any(|(kind, _)| pattern.matches(kind)) {
-                let all: Vec<&str> = EVENT_KINDS.iter().map(|(kind, _)| *kind).collect();
-                let why = format!("'{pattern}' matches no kind of event: {}", all.join(", "));
-                problems.push(("kinds", why));
-            }
-        }
-        problems.extend(retry_problems(self.retry_pause, self.retry_for));
+        problems.extend(self.choice().problems());
         problems
     }
 }
