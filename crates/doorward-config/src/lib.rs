@@ -14,6 +14,7 @@ mod conversations;
 mod credential;
 mod defaults;
 mod email;
+mod explain;
 mod export;
 mod external_checks;
 mod flow;
@@ -65,6 +66,7 @@ pub use credential::{
     ServerTls, TokenClient, signing_key,
 };
 pub use email::{EmailSettings, EmailTls, MAIL_PATIENCE};
+pub use explain::explain;
 pub use export::{
     ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
 };

@@ -144,7 +144,7 @@ impl Source {
                 Ok(settings) => break settings,
                 Err(error) => {
                     let path = path_of(error.path());
-                    let problem = report::explain(&error.into_inner().to_string());
+                    let problem = doorward_config::explain(&error.into_inner().to_string());
                     let removed = tree.remove(&path);
                     problems.push(Problem { path, problem });
                     if !removed || problems.len() >= MAX_PROBLEMS {

@@ -142,60 +142,9 @@ fn title(finding: &Finding) -> String {
     }
 }
 
-/// A deserializer's message in words for people, with a guess at a misspelt key.
-pub fn explain(message: &str) -> String {
-    let Some(rest) = message.strip_prefix("unknown field `") else {
-        let number_for_text = ["integer `", "floating point `", "boolean `"]
-            .iter()
-            .any(|kind| message.contains(kind) && message.ends_with("expected a string"));
-        if number_for_text {
-            return format!("{message}; write it in quotes")
-                .replace("invalid type: ", "wrong type: ");
-        }
-        return message
-            .replace("invalid type: ", "wrong type: ")
-            .replace("invalid value: ", "wrong value: ")
-            .replace(
-                "invalid socket address syntax",
-                "expected an address and a port, such as 127.0.0.1:7300",
-            );
-    };
-    let Some((key, expected)) = rest.split_once("`, expected ") else { return message.to_owned() };
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
-    let closest = known.iter().min_by_key(|name| distance(key, name));
-    match closest.filter(|name| distance(key, name) <= 2) {
-        Some(name) => format!("there is no such key; did you mean '{name}'?"),
-        None => format!("there is no such key; expected one of {}", known.join(", ")),
-    }
-}
-
-/// How many letters must be changed, added or left out to make one word of another.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let changed = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = changed.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_misspelt_key_is_guessed() {
-        let message = "unknown field `comand`, expected one of `url`, `command`, `args`";
-        assert_eq!(explain(message), "there is no such key; did you mean 'command'?");
-        let message = "unknown field `zzzzzz`, expected one of `url`, `args`";
-        assert_eq!(explain(message), "there is no such key; expected one of url, args");
-    }
 
     #[test]
     fn a_report_shows_the_line_that_is_meant() {
