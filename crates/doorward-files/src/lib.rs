@@ -15,7 +15,8 @@ pub use doorward_config::Problem;
 use doorward_config::Settings;
 
 use self::expand::{Dialect, Sources, Surroundings};
-use self::tree::{Node, Place};
+use self::tree::Node;
+pub use self::tree::Place;
 use self::vault::Vault;
 pub use report::{Color, Finding, Report};
 
@@ -34,6 +35,16 @@ pub struct Loaded {
     pub text: String,
     /// It refers to what may change while the gateway runs: files, or secrets in a vault.
     pub changeable: bool,
+    path: PathBuf,
+    /// Where every value is.
+    places: Node,
+}
+
+impl Loaded {
+    /// A report of problems that were found later, with their places.
+    pub fn report(&self, problems: Vec<Problem>) -> Report {
+        report_on(&self.path, &self.text, &self.places, problems)
+    }
 }
 
 /// Reads and checks a file.
@@ -61,7 +72,7 @@ pub fn load_for_import(path: &Path) -> Result<Loaded, Report> {
         notices = source.translate()?;
     }
     let settings = source.typed()?;
-    Ok(Loaded { settings, notices, text: source.text, changeable: false })
+    Ok(source.loaded(settings, notices, false))
 }
 
 /// A file that was read, and what it says.
@@ -112,7 +123,7 @@ impl Source {
                 let changeable = sources.changeable.get();
                 let mut notices = notices;
                 notices.extend(settings.identity.warnings());
-                Ok(Loaded { settings, notices, text: self.text, changeable })
+                Ok(self.loaded(settings, notices, changeable))
             }
             Ok(_) => Err(self.report(problems)),
             Err(report) => {
@@ -163,16 +174,22 @@ impl Source {
     }
 
     fn report(&self, problems: Vec<Problem>) -> Report {
-        let findings = problems
-            .into_iter()
-            .map(|Problem { path, problem }| Finding {
-                place: self.whole.locate(&path),
-                key: path.join("."),
-                problem,
-            })
-            .collect();
-        Report::new(&self.path, &self.text, findings)
+        report_on(&self.path, &self.text, &self.whole, problems)
     }
+
+    fn loaded(self, settings: Settings, notices: Vec<String>, changeable: bool) -> Loaded {
+        let Self { path, text, whole: places, .. } = self;
+        Loaded { settings, notices, text, changeable, path, places }
+    }
+}
+
+fn report_on(path: &Path, text: &str, places: &Node, problems: Vec<Problem>) -> Report {
+    let findings = problems.into_iter().map(|Problem { path, problem }| Finding {
+        place: places.locate(&path),
+        key: path.join("."),
+        problem,
+    });
+    Report::new(path, text, findings.collect())
 }
 
 fn path_of(path: &serde_path_to_error::Path) -> Vec<String> {

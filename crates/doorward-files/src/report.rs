@@ -26,6 +26,7 @@ pub struct Report {
     path: PathBuf,
     text: String,
     pub findings: Vec<Finding>,
+    is_warning: bool,
 }
 
 /// Whether to use colours.
@@ -41,6 +42,7 @@ struct JsonFinding<'a> {
     line: Option<usize>,
     column: Option<usize>,
     key: &'a str,
+    level: &'static str,
     problem: &'a str,
 }
 
@@ -53,12 +55,17 @@ impl Report {
         }
         // As many characters as before, for places are counted in them. Of line ends the renderer knows.
         let text = text.replace(|c| is_harmful(c) && c != '\r', "\u{fffd}");
-        Self { path: path.to_owned(), text, findings }
+        Self { path: path.to_owned(), text, findings, is_warning: false }
     }
 
     pub fn unreadable(path: &Path, why: String) -> Self {
         let finding = Finding { key: String::new(), problem: why, place: Place::default() };
         Self::new(path, "", vec![finding])
+    }
+
+    /// The same as warnings: the file can be used as it is.
+    pub fn warning(self) -> Self {
+        Self { is_warning: true, ..self }
     }
 
     pub fn and(mut self, other: Self) -> Self {
@@ -90,7 +97,8 @@ impl Report {
         for finding in &self.findings {
             let title = title(finding);
             let title = harmless_line(&title);
-            let primary = Level::ERROR.primary_title(&*title);
+            let level = if self.is_warning { Level::WARNING } else { Level::ERROR };
+            let primary = level.primary_title(&*title);
             let group = match self.span(finding.place) {
                 Some(span) => primary.element(
                     Snippet::source(self.text.as_str())
@@ -113,6 +121,7 @@ impl Report {
             line: known(finding, finding.place.line),
             column: known(finding, finding.place.column),
             key: &finding.key,
+            level: if self.is_warning { "warning" } else { "error" },
             problem: &finding.problem,
         });
         serde_json::json!(findings.collect::<Vec<_>>())

@@ -9,5 +9,7 @@ pub mod flow;
 pub mod inspection;
 mod media;
 mod shared;
+mod unmatched;
 
 pub use self::conversing::Conversing;
+pub use self::unmatched::unmatched;

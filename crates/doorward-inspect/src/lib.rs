@@ -22,6 +22,7 @@ pub mod rules;
 pub mod scan;
 pub mod text;
 pub mod written;
+mod yaml;
 
 pub use budget::Budget;
 pub use clean::{Cleaned, strip_json};
@@ -32,3 +33,4 @@ pub use place::Place;
 pub use redact::{Action, Plan, Redactor, TextStream};
 pub use rules::{RuleFile, Rules};
 pub use scan::{Finding, Mentions, Report, Scanner, Subject};
+pub use yaml::BadFile;

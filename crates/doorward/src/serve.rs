@@ -1,6 +1,6 @@
 //! `doorward serve`: starts the gateway, applies changes of its configuration, and stops it gracefully.
 
-mod inspection;
+pub mod inspection;
 pub mod pins;
 mod policies;
 mod reload;
@@ -98,34 +98,36 @@ fn overridden(mut settings: Settings, options: &Serve) -> Settings {
         Some(Admin::Off) => settings.admin = None,
         Some(Admin::At(address)) => settings.admin = Some(address),
     }
-    // Paths in the file are relative to its folder.
-    let folder = options.config.as_deref().and_then(Path::parent);
-    if let Some(folder) = folder {
-        let tls = settings.tls.iter_mut().chain(&mut settings.admin_tls);
-        let files = tls.flat_map(|tls| {
-            [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
-        });
-        let audit = &mut settings.audit;
-        let exports = audit.exports.values_mut().flat_map(|export| {
-            let file = export.file.as_mut().map(|file| &mut file.path);
-            file.into_iter().chain(export.syslog.as_mut().and_then(|syslog| syslog.ca.as_mut()))
-        });
-        let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
-        let replicas = settings.servers.values_mut().flat_map(|server| &mut server.replicas);
-        let replicas = replicas.filter_map(|replica| replica.file.as_mut());
-        let more = settings.stops.folder.iter_mut().chain(&mut settings.pins.file);
-        let more = audit.chain(replicas).chain(more);
-        let inspection = settings.inspection.iter_mut();
-        let more =
-            more.chain(inspection.flat_map(|it| it.rules.iter_mut().chain(&mut it.detectors)));
-        for path in files.chain(&mut settings.policy.files).chain(more) {
-            *path = folder.join(&*path);
-        }
+    if let Some(folder) = options.config.as_deref().and_then(Path::parent) {
+        stand_beside(&mut settings, folder);
     }
     if let Some(store) = &options.store {
         settings.store = Some(Secret(store.clone()));
     }
     settings
+}
+
+/// Makes the paths in a file relative to its folder.
+pub fn stand_beside(settings: &mut Settings, folder: &Path) {
+    let tls = settings.tls.iter_mut().chain(&mut settings.admin_tls);
+    let files = tls.flat_map(|tls| {
+        [Some(&mut tls.cert), Some(&mut tls.key), tls.client_ca.as_mut()].into_iter().flatten()
+    });
+    let audit = &mut settings.audit;
+    let exports = audit.exports.values_mut().flat_map(|export| {
+        let file = export.file.as_mut().map(|file| &mut file.path);
+        file.into_iter().chain(export.syslog.as_mut().and_then(|syslog| syslog.ca.as_mut()))
+    });
+    let audit = audit.key_file.iter_mut().chain(&mut audit.anchor).chain(exports);
+    let replicas = settings.servers.values_mut().flat_map(|server| &mut server.replicas);
+    let replicas = replicas.filter_map(|replica| replica.file.as_mut());
+    let more = settings.stops.folder.iter_mut().chain(&mut settings.pins.file);
+    let more = audit.chain(replicas).chain(more);
+    let inspection = settings.inspection.iter_mut();
+    let more = more.chain(inspection.flat_map(|it| it.rules.iter_mut().chain(&mut it.detectors)));
+    for path in files.chain(&mut settings.policy.files).chain(more) {
+        *path = folder.join(&*path);
+    }
 }
 
 async fn serve(options: Serve, read: Read, workers: Arc<[Handle]>) -> Result<(), Failed> {
@@ -201,7 +203,7 @@ async fn guarded(
     }
     gateway.declare_pins(&lock).await;
     inspection::declare(&gateway, &gateway.settings())
-        .map_err(|why| Failed::new(Exit::Config, why))?;
+        .map_err(|why| Failed::new(Exit::Config, why.to_string()))?;
     gateway.look_at_store(true).await?;
     if let Some(store) = gateway.kept.store() {
         let settings = gateway.settings();

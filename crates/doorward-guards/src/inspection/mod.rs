@@ -1,4 +1,4 @@
-//! Inspection of calls as the settings want it: unseen characters, suspicious texts, secrets and personal data, in arguments
+//! Inspection of calls as the settings want it: invisible characters, suspicious texts, secrets and personal data, in arguments
 //! and in what servers return.
 //!
 //! [`Active`] has the current [`Inspection`], if there is one. A stage of the gateway takes a [`Guard`] for each call, which
@@ -25,8 +25,8 @@ use doorward_inspect::{Detectors, Scanner};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::answer::ErrorTexts;
-pub use self::compile::{BadInspection, Files};
-pub use self::found::{Direction, Found, Inspected, Refused, Verdict, codes};
+pub use self::compile::{BadInspection, Files, Prepared, Where};
+pub use self::found::{Direction, Found, Inspected, NOT_INSPECTED, Refused, Verdict, codes};
 pub use self::parts::{InspectedParts, Parts};
 pub use self::tokens::Keys;
 pub use self::watch::Watch;
@@ -158,24 +158,32 @@ impl Active {
         settings: Option<&InspectionSettings>,
         files: Files,
     ) -> Result<bool, BadInspection> {
-        let current = self.current.load();
-        let is_same = match (&*current, settings) {
-            (None, None) => true,
-            (Some(current), Some(settings)) => {
-                current.settings == *settings && current.files == files
-            }
-            _ => false,
-        };
-        if is_same {
+        if self.is_in_force(settings, &files) {
             return Ok(false);
         }
-        let next = settings
-            .map(|settings| Inspection::compile(settings.clone(), files, self.keys.clone()))
-            .transpose()?;
-        let is_on = next.is_some();
-        self.current.store(next.map(Arc::new));
-        self.is_on.store(is_on, Ordering::Release);
-        Ok(true)
+        Ok(self.put(Prepared::of(settings, files)?))
+    }
+
+    /// Puts in force what was checked before. Returns whether something changed.
+    pub fn put(&self, prepared: Prepared) -> bool {
+        let is_same = self.is_in_force(prepared.settings.as_ref(), &prepared.files);
+        if !is_same {
+            let next = prepared.into_inspection(&self.keys);
+            let is_on = next.is_some();
+            self.current.store(next.map(Arc::new));
+            self.is_on.store(is_on, Ordering::Release);
+        }
+        !is_same
+    }
+
+    fn is_in_force(&self, settings: Option<&InspectionSettings>, files: &Files) -> bool {
+        match (&*self.current.load(), settings) {
+            (None, None) => true,
+            (Some(current), Some(settings)) => {
+                current.settings == *settings && current.files == *files
+            }
+            _ => false,
+        }
     }
 
     /// What inspects a call; `None` where nothing is inspected.

@@ -11,12 +11,13 @@ use super::found::{BUILT_IN, Context, Match, is_word_byte};
 use super::rule::{Lazy, MAX_REACH, Rule};
 use super::{assigned, families, number};
 use crate::budget::Budget;
+use crate::yaml::{self, BadFile};
 
 /// A detector is not valid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadDetector {
     #[error("the detector file is not valid: {0}")]
-    Format(String),
+    Format(BadFile),
     #[error("detector {id}: {why}")]
     Detector { id: String, why: String },
 }
@@ -58,7 +59,7 @@ struct Hashes {
 impl DetectorFile {
     /// Parses a detector file (YAML).
     pub fn parse(yaml: &str) -> Result<Self, BadDetector> {
-        serde_saphyr::from_str(yaml).map_err(|error| BadDetector::Format(error.to_string()))
+        yaml::parse(yaml).map_err(BadDetector::Format)
     }
 }
 
@@ -172,7 +173,7 @@ impl Detectors {
             .ascii_case_insensitive(true)
             .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
-            .map_err(|error| BadDetector::Format(error.to_string()))?;
+            .map_err(|error| BadDetector::Format(BadFile::whole(error)))?;
         let classes = names.iter().map(|(_, class)| class.to_ascii_lowercase()).collect();
         Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, own })
     }
@@ -308,27 +309,28 @@ impl Detectors {
         }
     }
 
-    /// Checks the examples of every detector of the operator's. Returns what is wrong, one sentence each.
-    pub fn check_examples(&self) -> Vec<String> {
+    /// Checks the examples of every detector of the operator's. Returns what is wrong, by detector.
+    pub fn check_examples(&self) -> Vec<BadDetector> {
         let finds = |id: &str, text: &str| {
             let found = self.find(text, Context::default(), &mut Budget::default());
             found.iter().any(|found| self.id(found.detector) == id)
         };
         let mut wrong = Vec::new();
+        let bad = |id: &str, why| BadDetector::Detector { id: id.to_owned(), why };
         for rule in &self.own {
             wrong.extend(
                 rule.examples
                     .hit
                     .iter()
                     .filter(|text| !finds(&rule.id, text))
-                    .map(|text| format!("{} does not find {text:?}", rule.id)),
+                    .map(|text| bad(&rule.id, format!("does not find {text:?}"))),
             );
             wrong.extend(
                 rule.examples
                     .miss
                     .iter()
                     .filter(|text| finds(&rule.id, text))
-                    .map(|text| format!("{} finds {text:?}", rule.id)),
+                    .map(|text| bad(&rule.id, format!("finds {text:?}"))),
             );
         }
         wrong

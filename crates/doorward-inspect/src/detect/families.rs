@@ -6,6 +6,7 @@
 use super::engine::BadDetector;
 use super::file::{DetectorRule, Position, default_lengths, default_reach};
 use crate::rules::Examples;
+use crate::yaml::BadFile;
 
 const FILES: [&str; 2] =
     [include_str!("../../rules/secrets.yaml"), include_str!("../../rules/secrets-more.yaml")];
@@ -17,7 +18,9 @@ pub(super) fn all() -> Result<Vec<DetectorRule>, BadDetector> {
         for line in file.lines() {
             let known = line.is_empty() || line.starts_with('#') || line == "detectors:";
             if !known && take(&mut rules, line).is_none() {
-                return Err(BadDetector::Format(format!("this line is not understood: {line}")));
+                return Err(BadDetector::Format(BadFile::whole(format!(
+                    "this line is not understood: {line}"
+                ))));
             }
         }
     }

@@ -8,6 +8,7 @@ use regex_automata::util::syntax;
 
 use super::file::{Builtin, RuleFile, Sequence, Signal, Thresholds};
 use crate::text::fold_word;
+use crate::yaml::{self, BadFile};
 
 /// The ready-made rules, in order.
 const READY_MADE: [&str; 7] = [
@@ -27,7 +28,7 @@ const REGEX_SIZE: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadRule {
     #[error("the rule file is not valid: {0}")]
-    Format(String),
+    Format(BadFile),
     #[error("signal {id}: {why}")]
     Signal { id: String, why: String },
 }
@@ -91,7 +92,7 @@ pub(crate) struct Trigger {
 impl RuleFile {
     /// Parses a rule file (YAML).
     pub fn parse(yaml: &str) -> Result<Self, BadRule> {
-        serde_saphyr::from_str(yaml).map_err(|error| BadRule::Format(error.to_string()))
+        yaml::parse(yaml).map_err(BadRule::Format)
     }
 }
 
@@ -228,7 +229,7 @@ impl Compiler {
         let automaton = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
-            .map_err(|error| BadRule::Format(error.to_string()))?;
+            .map_err(|error| BadRule::Format(BadFile::whole(error)))?;
         Ok(Compiled {
             signals,
             thresholds,

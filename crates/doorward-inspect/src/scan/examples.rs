@@ -3,22 +3,23 @@
 use super::{Scan, Scanner, Subject};
 use crate::budget::Budget;
 use crate::map::Map;
-use crate::rules::{Field, Signal};
+use crate::rules::{BadRule, Field, Signal};
 
 impl Scanner {
     /// Checks the examples of every signal: each text under `hit` must show the signal, and none under `miss` may.
-    /// Returns what is wrong, one sentence each.
-    pub fn check_examples(&self) -> Vec<String> {
+    /// Returns what is wrong, by signal.
+    pub fn check_examples(&self) -> Vec<BadRule> {
         let mut wrong = Vec::new();
+        let bad = |id: &str, why| BadRule::Signal { id: id.to_owned(), why };
         for signal in self.rules.signals() {
             for text in &signal.examples.hit {
                 if !self.shows(signal, text) {
-                    wrong.push(format!("signal {} is not found in {text:?}", signal.id));
+                    wrong.push(bad(&signal.id, format!("is not found in {text:?}")));
                 }
             }
             for text in &signal.examples.miss {
                 if self.shows(signal, text) {
-                    wrong.push(format!("signal {} is found in {text:?}", signal.id));
+                    wrong.push(bad(&signal.id, format!("is found in {text:?}")));
                 }
             }
         }

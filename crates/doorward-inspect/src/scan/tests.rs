@@ -12,7 +12,7 @@ fn scanner() -> &'static Scanner {
 #[test]
 fn the_examples_of_all_rules_hold() {
     let wrong = scanner().check_examples();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{wrong:?}");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn the_files_of_the_documentation_are_valid() {
     assert_eq!(blocks.len(), 2);
     let rules = Rules::with(&[RuleFile::parse(blocks[0]).unwrap()]).unwrap();
     let wrong = Scanner::new(rules).check_examples();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(wrong.is_empty(), "{wrong:?}");
     let file = crate::detect::DetectorFile::parse(blocks[1]).unwrap();
     crate::detect::Detectors::with(&[file]).unwrap();
 }

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use doorward_config::Settings;
 use doorward_gateway::Gateway;
-use doorward_guards::inspection::Files;
+use doorward_guards::inspection::{BadInspection, Files, Prepared, Where};
 use doorward_inspect::written;
 use tokio_util::task::AbortOnDropHandle;
+
+use crate::config::{Finding, Loaded, Place, Problem, Report};
 
 /// How often the files are checked.
 const EVERY: Duration = Duration::from_millis(500);
@@ -18,20 +20,57 @@ const LONGEST: u64 = 4 << 20;
 const MOST: usize = 256;
 
 /// Applies the settings of inspection, with the files that they name.
-pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, String> {
+pub fn declare(gateway: &Gateway, settings: &Settings) -> Result<bool, BadInspection> {
     let inspection = settings.inspection.as_ref();
-    let mut files = Files::default();
-    if let Some(inspection) = inspection {
-        files.rules = read(&inspection.rules)?;
-        files.detectors = read(&inspection.detectors)?;
-    }
-    let changed = gateway.inspection.declare(inspection, files);
-    let changed = changed.map_err(|error| error.to_string())?;
+    let changed = gateway.inspection.declare(inspection, files(settings)?)?;
     if changed {
-        written::use_detectors(gateway.inspection.detectors());
-        gateway.declare_definitions(settings);
+        changed_to(gateway, settings);
     }
     Ok(changed)
+}
+
+/// Checks the settings of inspection and the files that they name, without applying them.
+pub fn prepare(settings: &Settings) -> Result<Prepared, BadInspection> {
+    Prepared::of(settings.inspection.as_ref(), files(settings)?)
+}
+
+/// Applies settings that were checked before.
+pub fn put(gateway: &Gateway, prepared: Prepared, settings: &Settings) {
+    if gateway.inspection.put(prepared) {
+        changed_to(gateway, settings);
+    }
+}
+
+fn changed_to(gateway: &Gateway, settings: &Settings) {
+    written::use_detectors(gateway.inspection.detectors());
+    gateway.declare_definitions(settings);
+}
+
+/// The files that settings name.
+fn files(settings: &Settings) -> Result<Files, BadInspection> {
+    let Some(inspection) = &settings.inspection else { return Ok(Files::default()) };
+    let of = |key: &str, paths: &[PathBuf]| {
+        read(paths).map_err(|why| BadInspection {
+            at: Where::Key(vec!["inspection".into(), key.into()]),
+            why,
+        })
+    };
+    let (rules, detectors) = (&inspection.rules, &inspection.detectors);
+    Ok(Files { rules: of("rules", rules)?, detectors: of("detectors", detectors)? })
+}
+
+/// A report of what is wrong, in the file where it is: the configuration, or one that it names.
+pub fn report(loaded: &Loaded, bad: BadInspection) -> Report {
+    let BadInspection { at, why } = bad;
+    match at {
+        Where::Key(path) => loaded.report(vec![Problem { path, problem: why }]),
+        Where::File { name, line, column } => {
+            let path = Path::new(&name);
+            let finding =
+                Finding { key: String::new(), problem: why, place: Place { line, column } };
+            Report::new(path, &text(path).unwrap_or_default(), vec![finding])
+        }
+    }
 }
 
 /// Follows settings and files while the handle lives. Invalid ones are refused, and logged once.
@@ -49,7 +88,7 @@ pub fn follow(gateway: &Arc<Gateway>) -> AbortOnDropHandle<()> {
                     tracing::info!("inspection reloaded");
                     String::new()
                 }
-                Ok(Err(why)) => why,
+                Ok(Err(why)) => why.to_string(),
                 Err(_) => continue,
             };
             if refused != logged && !refused.is_empty() {

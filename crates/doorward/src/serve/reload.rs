@@ -9,6 +9,7 @@ use std::time::Duration;
 use doorward_admin::{Reload, Reloading};
 use doorward_gateway::Gateway;
 use doorward_gateway::gateway::Changes;
+use doorward_guards::inspection::Prepared;
 use doorward_packages::{Lock, servers as packages};
 use notify::{RecursiveMode, Watcher};
 use tokio::sync::Notify;
@@ -22,6 +23,8 @@ const SETTLE: Duration = Duration::from_millis(50);
 /// How often other values that the file refers to are checked for changes: files, or secrets in a
 /// vault.
 const LOOK: Duration = Duration::from_secs(10);
+/// How often a refused configuration is checked: a file that it names may be corrected, and not itself.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Watches a configuration file while it lives.
 pub struct Watch {
@@ -119,25 +122,40 @@ impl Follow {
         let lock = tokio::fs::read(Lock::beside(&self.path)).await.unwrap_or_default();
         let mut seen = Some((text.into_bytes(), lock));
         let mut changeable = self.changeable;
+        let mut refused = false;
         loop {
             let looks = changeable && !self.options.no_watch;
-            tokio::select! {
-                () = self.wake.notified() => {}
+            let again = tokio::select! {
+                () = self.wake.notified() => false,
+                () = tokio::time::sleep(AGAIN), if refused && !self.options.no_watch => {
+                    if !self.is_usable().await {
+                        continue;
+                    }
+                    true
+                }
                 () = tokio::time::sleep(LOOK), if looks => {
                     self.look().await;
                     continue;
                 }
-            }
+            };
             let now = settled(&self.path).await;
             let asked = self.asked.swap(false, Ordering::AcqRel);
             // Another file of the folder has changed, or this one is being replaced.
-            if !asked && (now.is_none() || now == seen) {
+            if !asked && !again && (now.is_none() || now == seen) {
                 continue;
             }
             seen = now;
-            if let Some(now) = reload(&self.gateway, &self.path, &self.options).await {
-                changeable = now;
-            }
+            let reloaded = reload(&self.gateway, &self.path, &self.options).await;
+            refused = reloaded.is_none();
+            changeable = reloaded.unwrap_or(changeable);
+        }
+    }
+
+    /// Whether the file can be applied by now.
+    async fn is_usable(&self) -> bool {
+        match load(&self.path).await {
+            Ok(loaded) => prepare(&loaded, &self.options).await.is_ok(),
+            Err(_) => false,
         }
     }
 
@@ -209,6 +227,19 @@ async fn reload(gateway: &Gateway, path: &Path, options: &Serve) -> Option<bool>
     }
 }
 
+/// Checks the settings of inspection before anything is applied: a configuration is applied as a whole or not at all.
+async fn prepare(loaded: &config::Loaded, options: &Serve) -> Result<Prepared, config::Report> {
+    let settings = super::overridden(loaded.settings.clone(), options);
+    let prepared = tokio::task::spawn_blocking(move || super::inspection::prepare(&settings)).await;
+    match prepared {
+        Ok(prepared) => prepared.map_err(|bad| super::inspection::report(loaded, bad)),
+        Err(error) => Err(loaded.report(vec![config::Problem {
+            path: vec!["inspection".into()],
+            problem: error.to_string(),
+        }])),
+    }
+}
+
 /// Applies the current file.
 async fn take(
     gateway: &Gateway,
@@ -220,15 +251,12 @@ async fn take(
     for notice in &loaded.notices {
         tracing::warn!(file, "{notice}");
     }
+    let inspection = prepare(&loaded, options).await?;
+    let changeable = loaded.changeable;
     let mut settings = super::overridden(loaded.settings, options);
     let ready = packages::prepare(&mut settings, Some(path)).await;
     let changes = gateway.reload(settings);
-    if let Err(why) = super::inspection::declare(gateway, &gateway.settings()) {
-        tracing::error!(
-            file,
-            "the new settings of inspection are invalid; the previous ones stay active: {why}"
-        );
-    }
+    super::inspection::put(gateway, inspection, &gateway.settings());
     if !changes.at_restart.is_empty() {
         tracing::warn!(file, keys = ?changes.at_restart, "these settings take effect after a \
             restart");
@@ -240,7 +268,7 @@ async fn take(
         removed = ?changes.removed,
         "configuration reloaded"
     );
-    Ok((changes, loaded.changeable || !ready))
+    Ok((changes, changeable || !ready))
 }
 
 /// Reloads the configuration for administrators.
@@ -274,7 +302,10 @@ impl Reload for Reloader {
     }
 
     fn check(&self) -> Reloading<()> {
-        let path = self.path.clone();
-        Box::pin(async move { load(&path).await.map(drop).map_err(|report| all(&report)) })
+        let (path, options) = (self.path.clone(), self.options.clone());
+        Box::pin(async move {
+            let loaded = load(&path).await.map_err(|report| all(&report))?;
+            prepare(&loaded, &options).await.map(drop).map_err(|report| all(&report))
+        })
     }
 }

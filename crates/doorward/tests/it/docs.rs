@@ -233,7 +233,7 @@ fn the_page_on_inspection_works() {
     let file =
         doorward_inspect::detect::DetectorFile::parse(blocks(INSPECTION, "yaml-detectors")[0]);
     let detectors = doorward_inspect::Detectors::with(&[file.unwrap()]).unwrap();
-    assert_eq!(detectors.check_examples(), Vec::<String>::new());
+    assert!(detectors.check_examples().is_empty());
 }
 
 #[test]

@@ -127,6 +127,72 @@ fn settings_and_files_are_reloaded_and_apply_to_cached_results() {
     wait_for("inspection is off", || read()["contents"][0]["text"] == "badge BG-483920");
 }
 
+/// A configuration is taken as a whole or not at all.
+#[test]
+fn a_reload_with_wrong_settings_of_inspection_changes_nothing() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}\ninspection: {}");
+    let folder = gateway.folder.path();
+    let client = Modern::new(&gateway, "/mcp");
+    let is_there = |tool: &str| client.call(tool, json!({ "a": 1, "b": 1 })).code() == 0;
+    let with = |inspection: &str| {
+        let both = "servers: {sample: {sample: true}, other: {sample: true}}";
+        std::fs::write(&gateway.config, format!("{both}\ninspection: {inspection}\n")).unwrap();
+    };
+    with("{results: {data: {classes: {emial: mask}}}}");
+    wait_for("it is refused", || gateway.logged("no detector finds 'emial'"));
+    assert!(is_there("sample__add") && !is_there("other__add"));
+    std::fs::write(folder.join("rules.yaml"), "signals:\n  - id: [x]\n").unwrap();
+    with("{rules: [rules.yaml]}");
+    wait_for("it is refused", || gateway.logged("rules.yaml:2"));
+    assert!(is_there("sample__add") && !is_there("other__add"));
+    // The file that it names is corrected, and it is not touched.
+    std::fs::write(folder.join("rules.yaml"), "signals: []\n").unwrap();
+    wait_for("what is right is taken", || is_there("other__add"));
+}
+
+#[test]
+fn a_check_reads_the_files_of_inspection_and_warns_of_patterns_that_match_nothing() {
+    let folder = crate::support::folder();
+    let config = folder.path().join("doorward.yaml");
+    let check = |inspection: &str, more: &str| {
+        let text = format!("servers: {{mail: {{sample: true}}}}\n{inspection}\n{more}\n");
+        std::fs::write(&config, text).unwrap();
+        let output = crate::support::doorward()
+            .args(["check", "--json", config.to_str().unwrap()])
+            .output()
+            .unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        (output.status.code(), found)
+    };
+    let (rules, detectors) = (folder.path().join("rules.yaml"), folder.path().join("badges.yaml"));
+    std::fs::write(&rules, "signals:\n  - id: one\n    wieght: 3\n").unwrap();
+    let wanted = "inspection: {rules: [rules.yaml], detectors: [badges.yaml]}";
+    std::fs::write(&detectors, "detectors: []\n").unwrap();
+    let (code, found) = check(wanted, "");
+    assert_eq!(code, Some(3), "{found}");
+    assert!(found[0]["file"].as_str().unwrap().ends_with("rules.yaml"), "{found}");
+    assert_eq!((&found[0]["line"], &found[0]["level"]), (&json!(3), &json!("error")), "{found}");
+    assert!(found[0]["problem"].as_str().unwrap().contains("did you mean 'weight'"), "{found}");
+
+    // An example that does not hold is a problem of the detector, in its line.
+    std::fs::write(&rules, "signals: []\n").unwrap();
+    let badge = "detectors:\n  - id: badge\n    class: badge\n    literals: [BG-]\n    regex: 'BG-[0-9]{6}'\n    examples: {hit: [BG-1]}\n";
+    std::fs::write(&detectors, badge).unwrap();
+    let (code, found) = check(wanted, "");
+    assert_eq!((code, &found[0]["line"]), (Some(3), &json!(2)), "{found}");
+    assert!(found[0]["file"].as_str().unwrap().ends_with("badges.yaml"), "{found}");
+
+    std::fs::write(&detectors, badge.replace("BG-1]", "BG-483920]")).unwrap();
+    assert_eq!(check(wanted, "flow: {data: {badge: [inside]}}"), (Some(0), json!([])));
+    let (code, found) =
+        check("inspection: {exceptions: [{only: [mial/*]}]}", "flow: {data: {badge: [inside]}}");
+    assert_eq!(code, Some(0), "{found}");
+    let all = found.as_array().unwrap();
+    let keys: Vec<_> = all.iter().map(|it| it["key"].as_str().unwrap()).collect();
+    assert_eq!(keys, ["inspection.exceptions.0.only", "flow.data.badge"], "{found}");
+    assert!(all.iter().all(|it| it["level"] == "warning" && it["line"].is_u64()), "{found}");
+}
+
 #[test]
 fn a_gateway_does_not_start_with_settings_that_mask_nothing() {
     let folder = crate::support::folder();
