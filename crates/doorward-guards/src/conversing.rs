@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::conversations::{Conversations, Counter, Counts};
-use crate::flow::{Carrier, Flow, Origin, Unavailable};
+use crate::flow::{Carrier, Flow, Origin, Unavailable, Unknown};
 
 /// What a call carries through the stages, where there are flow rules or bounds of conversations.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Conversing {
     pub carrier: Carrier,
     /// The call that brings labels: this one.
     pub origin: Origin,
+    /// Why it is not known what the conversation carries.
+    pub unknown: Option<Unknown>,
     /// What it is counted in and the counts, where conversations are bounded.
     pub counted: Option<(Counter, Counts)>,
     pub flow: Arc<Flow>,

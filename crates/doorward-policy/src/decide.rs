@@ -90,6 +90,9 @@ pub struct Decision {
     /// The approvals required, all of them, by policy in the order of ids. Empty unless the verdict is [`Verdict::Hold`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub holds: Vec<Hold>,
+    /// Why a fact counts that is not known, for whoever is denied the call.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Decision {
@@ -107,7 +110,8 @@ impl Decision {
     }
 
     fn of(verdict: Verdict, code: Code) -> Self {
-        Self { verdict, code, policies: Vec::new(), errors: Vec::new(), holds: Vec::new() }
+        let (policies, errors, holds) = Default::default();
+        Self { verdict, code, policies, errors, holds, note: None }
     }
 
     /// Whether the call may proceed.
@@ -143,6 +147,14 @@ impl Decision {
 
     /// The reason for the caller: the deciding policies' reasons, or the code as text.
     pub fn reason(&self) -> String {
+        let reason = self.own_reason();
+        match &self.note {
+            Some(note) => format!("{reason} ({note})"),
+            None => reason,
+        }
+    }
+
+    fn own_reason(&self) -> String {
         let said: Vec<&str> =
             self.policies.iter().filter_map(|policy| policy.reason.as_deref()).collect();
         if !said.is_empty() && matches!(self.verdict, Verdict::Deny | Verdict::Hold) {
@@ -316,6 +328,6 @@ impl PolicySet {
             Some(Cedar::Deny) if policies.is_empty() => (Verdict::Deny, Code::NotPermitted),
             Some(Cedar::Deny) => (Verdict::Deny, Code::Forbidden),
         };
-        Decision { verdict, code, policies, errors, holds: Vec::new() }
+        Decision { verdict, code, policies, errors, holds: Vec::new(), note: None }
     }
 }

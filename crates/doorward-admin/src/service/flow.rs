@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use doorward_gateway::record;
-use doorward_guards::flow::{About, Kind as Separated, Report, Unavailable};
+use doorward_guards::flow::{About, Kind as Separated, Report, Unavailable, Unknown};
 use doorward_identity::identity::LOCAL;
 use doorward_policy::Action;
 use doorward_store::Kind;
@@ -88,6 +88,12 @@ pub struct FlowItem {
     /// It counts as carrying every label, because not all are known.
     #[serde(default)]
     pub unknown: bool,
+    /// Why: `start` (labels from before the start are not known), `bounds` (more was returned than is stored).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_because: Option<String>,
+    /// How many seconds that still counts, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown_left_s: Option<u64>,
     /// An administrator has cleared it.
     #[serde(default)]
     pub cleared: bool,
@@ -217,7 +223,12 @@ fn item(report: Report) -> FlowItem {
         tenant: about.tenant,
         session: about.name,
         labels: labels.collect(),
-        unknown,
+        unknown: unknown.is_some(),
+        unknown_because: unknown.map(|why| why.as_str().to_owned()),
+        unknown_left_s: match unknown {
+            Some(Unknown::Start(left)) => Some(left.as_secs()),
+            _ => None,
+        },
         cleared,
     }
 }

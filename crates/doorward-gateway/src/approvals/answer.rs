@@ -122,7 +122,10 @@ pub fn told(
     let why = match gateway.explains() {
         Explain::Nothing => String::new(),
         Explain::Reason | Explain::Full => {
-            format!(" ({}). It can be approved by {}", approval.reason(), approval.approvers())
+            let note = call.notes.decision.as_ref().and_then(|decision| decision.note.as_ref());
+            let note = note.map(|note| format!("; {note}")).unwrap_or_default();
+            let (reason, approvers) = (approval.reason(), approval.approvers());
+            format!(" ({reason}{note}). It can be approved by {approvers}")
         }
     };
     let message = format!("The call of '{what}' requires approval{why}");

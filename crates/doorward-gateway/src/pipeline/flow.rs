@@ -211,7 +211,8 @@ fn learn(
         at: call.began / 1_000,
     };
     let (flow, conversations) = (gateway.flow.clone(), gateway.conversations.clone());
-    let conversing = Conversing { carrier, origin, counted, flow, conversations };
+    let unknown = carried.unknown;
+    let conversing = Conversing { carrier, origin, unknown, counted, flow, conversations };
     call.notes.conversing = Some(Box::new(conversing));
     if let Some(why) = refused {
         let (principal, bound) = (&*call.caller.principal.id, why.bound.as_str());

@@ -7,7 +7,7 @@ use doorward_mcp::error::{Kind, code};
 use doorward_mcp::names::qualified_uri;
 use doorward_mcp::translate::CacheHints;
 use doorward_mcp::{Object, RpcError, method};
-use doorward_policy::{Action, Arguments, Decision, Hold, Target, TargetKind, Verdict};
+use doorward_policy::{Action, Arguments, Decision, Facts, Hold, Target, TargetKind, Verdict};
 
 use crate::access::decide::Asking;
 use crate::access::targets::target;
@@ -150,7 +150,24 @@ fn ask(
     absent: impl FnOnce() -> CallError,
 ) -> Judged {
     let asking = call.asking();
-    let decision = Box::new(gateway.decide(&asking, action, target, arguments));
+    let unknown = call.notes.conversing.as_ref().and_then(|conversing| conversing.unknown);
+    let again = unknown.map(|why| (why, arguments.clone()));
+    let mut decision = Box::new(gateway.decide(&asking, action, target, arguments));
+    // Whether it would be the same if the caller carried nothing.
+    if !decision.is_allowed()
+        && let Some((why, arguments)) = again
+    {
+        let known = call
+            .notes
+            .facts
+            .as_deref()
+            .map(|facts| Facts { flow: std::collections::BTreeSet::new(), ..facts.clone() });
+        let asking = Asking { facts: known.as_ref(), ..call.asking() };
+        let otherwise = gateway.decide(&asking, action, target, arguments);
+        if otherwise.verdict != decision.verdict {
+            decision.note = Some(why.explained());
+        }
+    }
     // What is held goes on to the stage of approvals, with its arguments validated.
     if decision.is_allowed() || decision.verdict == Verdict::Hold {
         return (Some(decision), Ok(()));

@@ -194,6 +194,9 @@ fn facts(members: &mut Members, call: &Call) {
     {
         members.texts(name, set.iter().map(String::as_str));
     }
+    let conversing = call.notes.conversing.as_ref();
+    let unknown = conversing.and_then(|conversing| conversing.unknown);
+    members.maybe("flow_unknown", unknown.map(|why| why.as_str()));
     let counts = &facts.conversation;
     if *counts != Conversation::default() {
         let mut conversation = Members::default();

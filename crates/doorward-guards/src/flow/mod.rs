@@ -6,6 +6,7 @@
 mod carrier;
 mod marks;
 mod rules;
+mod unknown;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -22,6 +23,8 @@ pub use self::carrier::{About, Caller, Carrier, Key, Kind};
 pub use self::marks::Origin;
 use self::marks::{Known, Marks};
 use self::rules::Rules;
+pub use self::unknown::Unknown;
+use self::unknown::UnknownCallers;
 use crate::shared::{self, Away};
 
 /// What the shared store holds, and what comes of its absence, for the log.
@@ -35,8 +38,8 @@ const SWEEP: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Carried {
     pub labels: BTreeSet<String>,
-    /// It is not known what it carries, which counts as every label.
-    pub unknown: bool,
+    /// Why it is not known what it carries, which counts as every label.
+    pub unknown: Option<Unknown>,
 }
 
 /// The shared store is unavailable, and labels must not be lost.
@@ -57,8 +60,8 @@ pub struct ReportedMark {
 pub struct Report {
     pub about: About,
     pub marks: Vec<ReportedMark>,
-    /// It counts as carrying every label.
-    pub unknown: bool,
+    /// Why it counts as carrying every label, if it does.
+    pub unknown: Option<Unknown>,
     pub cleared: bool,
 }
 
@@ -74,6 +77,7 @@ pub struct Flow {
     away: Away,
     /// Since when marks are kept here.
     began: Instant,
+    unknown: UnknownCallers,
     swept: RwLock<Instant>,
 }
 
@@ -92,6 +96,7 @@ impl Flow {
             shared: shared.and_then(|url| shared::open(url, namespace, WHAT)),
             away: Away::new(WHAT, SO),
             began,
+            unknown: UnknownCallers::default(),
             swept: RwLock::new(began),
         }
     }
@@ -130,8 +135,8 @@ impl Flow {
         }
         let (rules, now) = (self.rules.load(), Instant::now());
         let known = self.marks.read().of(carrier, now);
-        let is_young = carrier.kind != Kind::Session && now < self.began + rules.lasts();
-        Some(carried(&rules, known, is_young))
+        let young = (carrier.kind != Kind::Session).then(|| self.young(&rules, now)).flatten();
+        Some(self.noted(carrier, carried(&rules, known, young), now))
     }
 
     /// The same, wherever it is stored.
@@ -151,13 +156,31 @@ impl Flow {
                 known.labels.extend(stored.marks.into_iter().map(|(label, ..)| label));
                 known.exceeded |= stored.exceeded;
                 known.cleared |= stored.cleared;
-                carried(&rules, known, stored.age < rules.lasts())
+                let left = rules.lasts().saturating_sub(stored.age);
+                let young = (!left.is_zero()).then_some(left);
+                self.noted(carrier, carried(&rules, known, young), now)
             }
             Err(_) if rules.is_closed_when_away() => {
-                Carried { labels: rules.known.clone(), unknown: true }
+                Carried { labels: rules.known.clone(), unknown: Some(Unknown::Away) }
             }
-            Err(_) => carried(&rules, known, now < self.began + rules.lasts()),
+            Err(_) => {
+                let young = self.young(&rules, now);
+                self.noted(carrier, carried(&rules, known, young), now)
+            }
         }
+    }
+
+    /// How long labels from before the start may still count.
+    fn young(&self, rules: &Rules, now: Instant) -> Option<Duration> {
+        let left = (self.began + rules.lasts()).saturating_duration_since(now);
+        (!left.is_zero()).then_some(left)
+    }
+
+    fn noted(&self, carrier: &Carrier, carried: Carried, now: Instant) -> Carried {
+        if let Some(Unknown::Start(left)) = carried.unknown {
+            self.unknown.note(carrier, left, now);
+        }
+        carried
     }
 
     /// Marks a conversation with labels, where the shared store need not be asked. Returns whether that is done.
@@ -241,7 +264,7 @@ impl Flow {
                     origin: Some((*mark.origin).clone()),
                     left: mark.until.map(|until| until.saturating_duration_since(now)),
                 });
-                let (unknown, cleared) = (one.exceeded, one.cleared);
+                let (unknown, cleared) = (one.exceeded.then_some(Unknown::Bounds), one.cleared);
                 Report { about: (*one.about).clone(), marks: marks.collect(), unknown, cleared }
             })
             .collect();
@@ -255,8 +278,20 @@ impl Flow {
                     origin: serde_json::from_str(&origin).ok(),
                     left: Some(left),
                 });
-                let (marks, unknown) = (marks.collect(), stored.exceeded);
+                let unknown = stored.exceeded.then_some(Unknown::Bounds);
+                let marks = marks.collect();
                 all.push(Report { about, marks, unknown, cleared: stored.cleared });
+            }
+        }
+        for (about, left) in self.unknown.list(now) {
+            let unknown = Some(Unknown::Start(left));
+            match all.iter_mut().find(|one| one.about == *about) {
+                Some(known) if known.cleared => {}
+                Some(known) => known.unknown = known.unknown.or(unknown),
+                None => {
+                    let about = (*about).clone();
+                    all.push(Report { about, marks: Vec::new(), unknown, cleared: false });
+                }
             }
         }
         let key = |one: &Report| (one.about.principal.clone(), one.about.name.clone());
@@ -275,6 +310,7 @@ impl Flow {
         callers: &[(Arc<str>, Option<String>)],
     ) -> Result<Vec<(About, Vec<String>)>, Unavailable> {
         let (keeps, now) = (self.rules.load().lasts(), Instant::now());
+        let is_named = |about: &About| callers.iter().any(|(name, _)| **name == *about.principal);
         let mut done: Vec<(About, Vec<String>)> = {
             let mut marks = self.marks.write();
             let cleared = marks.clear_those(keeps, now, &is_meant);
@@ -306,6 +342,7 @@ impl Flow {
             }
             done.push((about, Vec::new()));
         }
+        self.unknown.forget(|about| is_meant(about) || is_named(about));
         Ok(done)
     }
 
@@ -316,6 +353,7 @@ impl Flow {
             return;
         }
         *self.swept.write() = now;
+        self.unknown.sweep(now);
         if !self.marks.read().is_empty() {
             self.marks.write().sweep(now, is_open);
         }
@@ -323,10 +361,11 @@ impl Flow {
 }
 
 /// What is known, and whether it is all.
-fn carried(rules: &Rules, known: Known, is_young: bool) -> Carried {
-    let unknown = known.exceeded || (is_young && !known.cleared && !rules.assumes_clean());
+fn carried(rules: &Rules, known: Known, young: Option<Duration>) -> Carried {
+    let young = young.filter(|_| !known.cleared && !rules.assumes_clean()).map(Unknown::Start);
+    let unknown = known.exceeded.then_some(Unknown::Bounds).or(young);
     let mut labels = known.labels;
-    if unknown {
+    if unknown.is_some() {
         labels.extend(rules.known.iter().cloned());
     }
     Carried { labels, unknown }

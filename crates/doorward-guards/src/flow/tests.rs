@@ -41,7 +41,8 @@ fn a_session_that_begins_here_is_known_and_a_caller_after_a_start_is_not() {
     let known = flow.carried_now(&caller(&flow, "a", Some("s"))).unwrap();
     assert_eq!(known, Carried::default());
     let unknown = flow.carried_now(&caller(&flow, "a", None)).unwrap();
-    assert_eq!(unknown, Carried { labels: set(&["pii", "untrusted"]), unknown: true });
+    assert_eq!(unknown.labels, set(&["pii", "untrusted"]));
+    assert!(matches!(unknown.unknown, Some(Unknown::Start(left)) if !left.is_zero()));
     let clean = Flow::new(&settings(AfterStart::Clean));
     assert_eq!(clean.carried_now(&caller(&clean, "a", None)).unwrap(), Carried::default());
 }
@@ -56,7 +57,7 @@ async fn whoever_is_cleared_is_known() {
     assert_eq!(flow.carried_now(&one).unwrap(), Carried::default());
     assert!(flow.bring_now(&one, &set(&["untrusted"]), &origin()));
     let carried = flow.carried(&one).await;
-    assert_eq!(carried, Carried { labels: set(&["untrusted"]), unknown: false });
+    assert_eq!(carried, Carried { labels: set(&["untrusted"]), unknown: None });
     let report = flow.report().await.unwrap();
     assert_eq!(report.len(), 1);
     let first = report[0].marks[0].origin.as_ref().unwrap();
@@ -84,4 +85,31 @@ fn nothing_separates_where_settings_say_so() {
     assert!(flow.bring_now(&caller(&flow, "a", Some("1")), &set(&["pii"]), &origin()));
     let other = flow.carried_now(&caller(&flow, "a", Some("2"))).unwrap();
     assert_eq!(other.labels, set(&["pii"]));
+}
+
+#[tokio::test]
+async fn callers_who_are_unknown_since_the_start_are_reported_until_they_are_cleared() {
+    let flow = Flow::new(&settings(AfterStart::Marked));
+    assert_eq!(flow.report().await.unwrap(), []);
+    for session in [None, Some("s")] {
+        flow.carried(&caller(&flow, "a", session)).await;
+    }
+    flow.carried(&caller(&flow, "b", None)).await;
+    let report = flow.report().await.unwrap();
+    let named: Vec<&str> = report.iter().map(|one| one.about.principal.as_str()).collect();
+    assert_eq!(named, ["a", "b"]);
+    assert!(report.iter().all(|one| matches!(one.unknown, Some(Unknown::Start(_)))));
+    // What is known beside it is in the same report.
+    assert!(flow.bring_now(&caller(&flow, "a", None), &set(&["pii"]), &origin()));
+    let report = flow.report().await.unwrap();
+    assert_eq!((report.len(), report[0].marks.len()), (2, 1));
+    assert!(report[0].unknown.is_some());
+    flow.clear(|about| about.principal == "a", &[(Arc::from("a"), None)]).await.unwrap();
+    flow.carried(&caller(&flow, "a", None)).await;
+    let report = flow.report().await.unwrap();
+    assert!(report[0].cleared && report[0].unknown.is_none(), "{report:?}");
+    assert!(report[1].unknown.is_some());
+    let clean = Flow::new(&settings(AfterStart::Clean));
+    clean.carried(&caller(&clean, "a", None)).await;
+    assert_eq!(clean.report().await.unwrap(), []);
 }

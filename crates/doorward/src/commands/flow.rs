@@ -56,7 +56,14 @@ fn show(all: &[FlowItem], json: bool) -> Result<(), Failed> {
             [who.clone(), session.clone(), label.to_owned(), none(), none(), none(), none()]
         };
         if one.unknown {
-            rows.push(plain("(unknown: all)"));
+            let mut row = plain(match one.unknown_because.as_deref() {
+                Some("start") => "(unknown since the start: all)",
+                _ => "(unknown: all)",
+            });
+            if let Some(left) = one.unknown_left_s {
+                row[6] = format!("{left}s");
+            }
+            rows.push(row);
         } else if one.labels.is_empty() {
             rows.push(plain("(cleared)"));
         }
