@@ -72,7 +72,11 @@ impl Cli {
         let mut command = command();
         command.build();
         let words = words::arranged(&mut command, words)?;
-        Self::from_arg_matches(&command.try_get_matches_from(words)?)
+        let mut matches = command.try_get_matches_from(&words)?;
+        if reach::is_elsewhere(&matches) {
+            matches = reach::without_admin_url(self::command()).try_get_matches_from(words)?;
+        }
+        Self::from_arg_matches(&matches)
     }
 }
 

@@ -119,9 +119,17 @@ pub struct Queued {
     pub queued: String,
 }
 
+/// The configuration, which has the webhooks.
+fn settings_of(desk: &Desk) -> Result<Arc<Settings>, Problem> {
+    desk.settings().ok_or_else(|| {
+        let why = "pass --config or --admin-url: webhooks are configured there";
+        Problem::new(Code::NotRunning, why)
+    })
+}
+
 fn list(desk: &Desk, paging: &Paging) -> Result<Page<Webhook>, Problem> {
-    let settings = desk.settings();
-    let webhooks = settings.iter().flat_map(|settings| &settings.webhooks).map(|(name, it)| {
+    let settings = settings_of(desk)?;
+    let webhooks = settings.webhooks.iter().map(|(name, it)| {
         let kinds = EVENT_KINDS.iter().map(|(kind, _)| *kind);
         let kinds = kinds.filter(|kind| it.kinds.iter().any(|pattern| pattern.matches(kind)));
         Webhook {
@@ -154,12 +162,7 @@ async fn deliveries(desk: &Desk, input: Deliveries) -> Result<Page<DeliveryItem>
 }
 
 async fn test(desk: &Desk, name: &str) -> Result<Queued, Problem> {
-    let settings = desk.settings().ok_or_else(|| {
-        Problem::new(
-            Code::NotRunning,
-            "pass --config or --admin-url: webhooks are configured there",
-        )
-    })?;
+    let settings = settings_of(desk)?;
     let email = settings.email.as_ref().zip(name.strip_prefix(EMAIL));
     let is_address = email.is_some_and(|(email, address)| email.knows(address));
     if !settings.webhooks.contains_key(name) && !is_address {

@@ -1,6 +1,8 @@
 //! Options for reaching a gateway.
 
-use clap::Args;
+use clap::builder::Resettable;
+use clap::parser::ValueSource;
+use clap::{ArgMatches, Args, Command};
 use url::Url;
 
 /// The credential that a client command presents.
@@ -51,4 +53,27 @@ pub struct Operator {
     pub admin_url: Url,
     #[command(flatten)]
     pub credential: Credential,
+}
+
+/// Whether the environment names a gateway, and something else names a database: that takes precedence.
+pub(super) fn is_elsewhere(matches: &ArgMatches) -> bool {
+    if let Some((_, below)) = matches.subcommand() {
+        return is_elsewhere(below);
+    }
+    let source = |id: &str| match matches.try_contains_id(id) {
+        Ok(true) => matches.value_source(id),
+        _ => None,
+    };
+    source("admin_url") == Some(ValueSource::EnvVariable)
+        && (source("store").is_some() || source("config").is_some())
+}
+
+/// The same command, whose gateway is not taken from the environment.
+pub(super) fn without_admin_url(command: Command) -> Command {
+    command
+        .mut_args(|arg| match arg.get_id() == "admin_url" {
+            true => arg.env(Resettable::Reset),
+            false => arg,
+        })
+        .mut_subcommands(without_admin_url)
 }

@@ -18,8 +18,9 @@ pub struct Kept {
     /// The gateway's configuration
     #[arg(short, long, value_name = "FILE", env = "DOORWARD_CONFIG")]
     pub config: Option<PathBuf>,
-    /// Use the admin API of a running gateway instead of its database; pass an admin key with --key
-    #[arg(long, value_name = "URL")]
+    /// Use the admin API of a running gateway instead of its database; pass an admin key with --key. The variable counts
+    /// where neither --store nor --config names a database
+    #[arg(long, value_name = "URL", env = "DOORWARD_ADMIN_URL")]
     pub admin_url: Option<Url>,
     #[command(flatten)]
     pub credential: Credential,
