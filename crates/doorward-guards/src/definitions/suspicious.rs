@@ -1,5 +1,7 @@
 //! Definitions that look as if they spoke to a model instead of describing something.
 
+use std::collections::HashSet;
+
 use doorward_inspect::{Budget, Report, Scanner};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -63,7 +65,11 @@ pub(super) fn found(kind: &str, name: &str, report: Report) -> Option<Suspicious
     if report.findings.is_empty() && report.complete {
         return None;
     }
-    let signals = report.findings.into_iter().map(|found| Signal {
+    // A signal is told once of a place, with the first words that made it.
+    let mut told = HashSet::new();
+    let mut findings = report.findings;
+    findings.retain(|found| told.insert((found.signal.clone(), found.place.pointer.clone())));
+    let signals = findings.into_iter().map(|found| Signal {
         id: found.signal,
         weight: found.weight,
         explanation: found.explanation,

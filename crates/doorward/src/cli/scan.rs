@@ -4,7 +4,15 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+/// What `doorward scan` exits with.
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  nothing is suspicious
+  1  something is suspicious
+  2  something could not be scanned";
+
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Scan {
     /// A file with definitions (JSON with "tools", "prompts" and so on), the configuration of a client or of the gateway,
     /// or the URL of a server

@@ -35,7 +35,21 @@ struct Scanned {
     suspicious: Vec<Suspicious>,
 }
 
+/// Something is suspicious.
+const SUSPICIOUS: Exit = Exit::Failure;
+/// Something could not be scanned, whatever was found in the rest.
+const INCOMPLETE: Exit = Exit::Usage;
+
 pub async fn run(options: Scan) -> Result<(), Failed> {
+    match scanned(options).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Failed::silent(SUSPICIOUS)),
+        Err(failed) => Err(Failed { exit: INCOMPLETE, ..failed }),
+    }
+}
+
+/// Scans and prints. Returns whether nothing is suspicious.
+async fn scanned(options: Scan) -> Result<bool, Failed> {
     let scanner = scanner(&options.rules)?;
     let (mut all, mut problems) = (Vec::new(), Vec::new());
     for target in &options.targets {
@@ -70,12 +84,9 @@ pub async fn run(options: Scan) -> Result<(), Failed> {
         terminal::complain(problem);
     }
     if !problems.is_empty() {
-        return Err(Failed::silent(Exit::Failure));
+        return Err(Failed::silent(INCOMPLETE));
     }
-    match all.iter().all(|scanned| scanned.suspicious.is_empty()) {
-        true => Ok(()),
-        false => Err(Failed::silent(Exit::Refused)),
-    }
+    Ok(all.iter().all(|scanned| scanned.suspicious.is_empty()))
 }
 
 /// The built-in rules, and those from files.
