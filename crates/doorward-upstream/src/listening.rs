@@ -30,7 +30,7 @@ impl Server {
                 tracing::warn!(
                     server = &*self.name,
                     uri,
-                    ?error,
+                    error = error.logged(),
                     "a subscription could not be renewed"
                 );
             }

@@ -155,7 +155,11 @@ impl Server {
         let client = Client::default();
         let asked = self.own_request(method::TOOLS_LIST, &client);
         if let Err(error) = self.catalog.view(self, &asked).await {
-            tracing::warn!(server = &*self.name, ?error, "the server's lists could not be fetched");
+            tracing::warn!(
+                server = &*self.name,
+                error = error.logged(),
+                "the server's lists could not be fetched"
+            );
         }
     }
 

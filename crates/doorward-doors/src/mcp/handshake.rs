@@ -388,7 +388,7 @@ pub fn get(
         let tasks = gateway.shared.tasks.clone();
         tasks.spawn(async move {
             if let Err(error) = session.listen(&gateway).await {
-                tracing::info!(?error, "a session cannot listen");
+                tracing::info!(error = error.logged(), "a session cannot listen");
                 session.main.end();
             }
         });

@@ -106,7 +106,7 @@ impl Gateway {
                 Err(error) => {
                     tracing::debug!(
                         server = &*server.name,
-                        ?error,
+                        error = error.logged(),
                         "a server is missing from the list"
                     );
                 }

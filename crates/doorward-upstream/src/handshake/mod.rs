@@ -134,7 +134,11 @@ impl Server {
             Ok(_) => *session.level.lock() = Some(level),
             Err(SendError::Lost) => return Err(SendError::Lost),
             Err(error) => {
-                tracing::debug!(server = &*self.name, ?error, "the log level was not set");
+                tracing::debug!(
+                    server = &*self.name,
+                    error = error.logged(),
+                    "the log level was not set"
+                );
             }
         }
         Ok(())

@@ -73,6 +73,17 @@ pub enum SendError {
     Failed(Failure),
 }
 
+impl SendError {
+    /// For the operator's log.
+    pub(crate) fn logged(&self) -> String {
+        match self {
+            Self::Lost => "the session is lost".into(),
+            Self::Rpc(error) => crate::call_error::logged_rpc(error),
+            Self::Failed(failure) => crate::call_error::logged_failure(failure),
+        }
+    }
+}
+
 impl From<Failure> for SendError {
     fn from(failure: Failure) -> Self {
         Self::Failed(failure)
