@@ -249,7 +249,7 @@ async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem
     match decided {
         Ok(approval) => Ok(item(desk, approval, true)),
         Err(Undecided::Refused(Refused::NotAllowed)) => Err(Problem::absent("approval", &id)),
-        Err(Undecided::Invalid(why)) => Err(Problem::invalid(format!("the edited argument {why}"))),
+        Err(Undecided::Invalid(why)) => Err(Problem::invalid(why)),
         Err(Undecided::Refused(why)) => Err(Problem::new(Code::Conflict, why.to_string())),
         Err(Undecided::Store(error)) => Err(error.into()),
     }

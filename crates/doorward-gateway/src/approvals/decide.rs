@@ -14,10 +14,13 @@ pub enum Undecided {
     Refused(#[from] Refused),
     #[error("the store failed: {0}")]
     Store(#[from] doorward_store::Error),
-    /// Edited arguments do not fit the tool; says which, and why.
-    #[error("the edited argument {0}")]
+    /// Edited arguments do not fit the tool, or nothing can validate them.
+    #[error("{0}")]
     Invalid(String),
 }
+
+const NO_GATEWAY: &str = "arguments can only be edited through a running gateway, which validates them: \
+    repeat the command with --admin-url and the key of an approver, or use the page";
 
 /// Takes the vote of somebody. `store` acts in their name. Where there is a gateway, an approval of what has changed since is
 /// ended instead.
@@ -39,8 +42,12 @@ pub async fn decide(
         store.end_approval(&found, why).await?;
         return Err(Refused::Over(State::Ended).into());
     }
-    if let Some(gateway) = gateway {
-        editing::check(gateway, &found, &ballot.edits).map_err(Undecided::Invalid)?;
+    match gateway {
+        Some(gateway) => {
+            editing::check(gateway, &found, &ballot.edits).map_err(Undecided::Invalid)?;
+        }
+        None if !ballot.edits.is_empty() => return Err(Undecided::Invalid(NO_GATEWAY.into())),
+        None => {}
     }
     let decided = store.vote_approval(id, voter, ballot, now()).await??;
     if let Some(gateway) = gateway {

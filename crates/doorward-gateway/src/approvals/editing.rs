@@ -8,6 +8,9 @@ use serde_json::json;
 use crate::call::{Call, CallError, Reply};
 use crate::gateway::Gateway;
 
+const UNKNOWN: &str = "the arguments cannot be edited now: the gateway does not know the tool, \
+    because its server is unavailable. Approve without edits, or try again later";
+
 /// Puts edited arguments into the parameters of a call.
 pub fn apply(params: &mut Object, edits: &Edits) {
     let mut arguments = params.object("arguments").unwrap_or_default().into_owned();
@@ -33,9 +36,8 @@ pub fn check(gateway: &Gateway, approval: &Approval, edits: &Edits) -> Result<()
     }
     let tool = gateway.server(&subject.server).and_then(|server| server.catalog.latest());
     let tool = tool.and_then(|view| view.tool(&subject.name).cloned());
-    let Some(schema) = tool.as_ref().and_then(|tool| tool.schemas.input.as_ref()) else {
-        return Ok(());
-    };
+    let tool = tool.ok_or(UNKNOWN)?;
+    let Some(schema) = &tool.schemas.input else { return Ok(()) };
     let mut arguments = serde_json::from_str(&subject.arguments).unwrap_or_else(|_| json!({}));
     if let Some(members) = arguments.as_object_mut() {
         members.extend(edits.iter().map(|(name, value)| (name.clone(), value.clone())));
@@ -49,7 +51,7 @@ pub fn check(gateway: &Gateway, approval: &Approval, edits: &Edits) -> Result<()
         edits.contains_key(&name.replace("~1", "/").replace("~0", "~"))
     };
     match mismatches.failures.iter().find(|failure| is_edited(&failure.path)) {
-        Some(failure) => Err(format!("'{}' {}", failure.path, failure.problem)),
+        Some(failure) => Err(format!("the edited argument '{}' {}", failure.path, failure.problem)),
         None => Ok(()),
     }
 }

@@ -31,7 +31,7 @@ pub enum Approvals {
         kept: Kept,
         #[arg(value_name = "ID")]
         id: String,
-        /// Run the call with another argument, as NAME=JSON; the policy says which can be edited
+        /// Run the call with another argument, as NAME=JSON; the policy says which can be edited. Needs --admin-url
         #[arg(long = "set", value_name = "NAME=JSON", value_parser = edit)]
         edits: Vec<(String, serde_json::Value)>,
         /// Reason, for the audit log

@@ -1,6 +1,7 @@
 //! Arguments that an approver has set: validated, run once in the place of the caller's, told and recorded.
 
 use super::world::{HOLD, World, id_of, url};
+use crate::support::doorward;
 use crate::support::login::sealed;
 use serde_json::{Value, json};
 
@@ -92,14 +93,19 @@ fn what_is_edited_is_held_against_the_tool_and_the_policies_again() {
     assert!(world.told(&["approvals", "show", &id]).contains("ended"));
     let next = id_of(&ann.call("get", url("a")));
     assert_ne!(next, id);
-    // The machine knows no tools; what does not fit is refused before it is sent.
-    world.told(&["approvals", "approve", &next, "--set", "url=5"]);
-    let invalid = ann.call("get", url("a"));
-    assert!(invalid.json().get("result").is_none(), "{}", invalid.body);
-    assert!(world.called().is_empty());
-    let last = id_of(&ann.call("get", url("a")));
-    world.told(&["approvals", "approve", &last, "--set", "url=\"c\"", "--set", "note={\"x\":1}"]);
-    assert!(world.told(&["approvals", "show", &last]).contains("url = \"c\""));
+    // On the database alone nobody knows the tool: nothing is decided, whatever is set.
+    for edit in ["url=5", "url=\"c\""] {
+        let alone = ["approvals", "approve", &next, "--set", edit];
+        let refused = doorward().args(alone).env("DOORWARD_STORE", &world.store).output().unwrap();
+        let why = String::from_utf8_lossy(&refused.stderr);
+        assert!(!refused.status.success() && why.contains("--admin-url"), "{why}");
+    }
+    assert_eq!(id_of(&ann.call("get", url("a"))), next);
+    let admin = format!("http://{}", gateway.admin);
+    let edits = ["--set", "url=\"c\"", "--set", "note={\"x\":1}", "--admin-url", &admin];
+    let approve = ["approvals", "approve", &next];
+    world.told(&[&approve[..], &edits[..], &["--key", &dana][..]].concat());
+    assert!(world.told(&["approvals", "show", &next]).contains("url = \"c\""));
     assert_eq!(ann.call("get", url("a")).text(), "get");
     assert_eq!(world.called()[0]["arguments"], json!({ "url": "c", "note": { "x": 1 } }));
 }
@@ -114,9 +120,12 @@ fn what_is_edited_is_inspected_again() {
     let gateway = world.start_with("inspection: {arguments: {data: {classes: {card: refuse}}}}\n");
     let ann = world.client(&gateway, &["--user", "ann"]);
     // The policies ask what the edited arguments contain, and what is not to pass does not.
+    let dana = world.known_key(&gateway, &["--user", "dana", "--role", "lead", "--administer"]);
     for edited in ["ann.lee@acme.example", "4111 1111 1111 1111"] {
         let id = id_of(&ann.call("get", url("a")));
-        world.told(&["approvals", "approve", &id, "--set", &format!("url=\"{edited}\"")]);
+        let path = format!("/admin/v1/approvals/{id}/approve");
+        let edits = json!({ "edits": { "url": edited } });
+        assert_eq!(gateway.administer(&dana, "POST", &path, &edits).0, 200);
         let refused = ann.call("get", url("a"));
         assert!(refused.json().get("result").is_none(), "{edited}: {}", refused.body);
         assert!(world.told(&["approvals", "show", &id]).contains("ended"), "{edited}");
