@@ -62,7 +62,8 @@ export async function ask<M extends Method, P extends PathOf<M>>(
   let url = (path as string).replace(/\{(\w+)\}/g, (_, name: string) => encodeURIComponent(String(parts[name])));
   const search = new URLSearchParams();
   for (const [name, value] of Object.entries((input.query ?? {}) as Record<string, unknown>)) {
-    if (value !== undefined && value !== null && value !== '') search.set(name, String(value));
+    if (Array.isArray(value)) for (const it of value) search.append(name, String(it));
+    else if (value !== undefined && value !== null && value !== '') search.set(name, String(value));
   }
   if (search.size > 0) url += `?${search}`;
   const headers = new Headers({ Accept: 'application/json' });

@@ -9,4 +9,5 @@ export const screens: Screen[] = [
   { path: 'policies', name: 'Policies', icon: 'policies', group: 'guard', may: 'view', letter: 'p', load: () => import('./Policies.svelte') },
   { path: 'live', name: 'Live', icon: 'live', group: 'see', may: 'view', letter: 'l', load: () => import('./Live.svelte') },
   { path: 'audit', name: 'Audit log', icon: 'audit', group: 'see', may: 'read_audit', letter: 'r', load: () => import('./Audit.svelte') },
+  { path: 'settings', name: 'Settings', icon: 'settings', group: 'run', may: 'view', letter: 'e', load: () => import('./Settings.svelte') },
 ];
