@@ -7,6 +7,7 @@ export const screens: Screen[] = [
   { path: 'catalogue', name: 'Catalogue', icon: 'catalogue', group: 'use', may: 'view', letter: 'c', load: () => import('./Catalogue.svelte') },
   { path: 'approvals', name: 'Approvals', icon: 'approvals', group: 'guard', may: 'view', letter: 'a', waits: 'approvals', load: () => import('./Approvals.svelte') },
   { path: 'policies', name: 'Policies', icon: 'policies', group: 'guard', may: 'view', letter: 'p', load: () => import('./Policies.svelte') },
+  { path: 'identities', name: 'Identities', icon: 'identities', group: 'guard', may: 'view', letter: 'i', load: () => import('./Identities.svelte') },
   { path: 'live', name: 'Live', icon: 'live', group: 'see', may: 'view', letter: 'l', load: () => import('./Live.svelte') },
   { path: 'audit', name: 'Audit log', icon: 'audit', group: 'see', may: 'read_audit', letter: 'r', load: () => import('./Audit.svelte') },
   { path: 'settings', name: 'Settings', icon: 'settings', group: 'run', may: 'view', letter: 'e', load: () => import('./Settings.svelte') },

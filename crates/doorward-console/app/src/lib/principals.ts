@@ -1,0 +1,27 @@
+/** How lists name principals: `user "alice"`, `service account "nightly"`, and an agent that acts for somebody. */
+
+const named = (kind: string, name: string): string[] =>
+  [kind, kind.replaceAll('_', ' '), kind.replaceAll('_', '-')].map((it) => `${it} ${JSON.stringify(name)}`);
+
+/** Whether a list's name of a principal is that of this one: alone, with an agent, or as one who acts for another. */
+export function isOf(text: string | null | undefined, kind: string, name: string): boolean {
+  if (!text) return false;
+  return named(kind, name).some((it) => text === it || text.startsWith(`${it} `) || text.startsWith(`${it},`) || text.endsWith(` ${it}`));
+}
+
+/** The kind and the name that a list names. */
+export function parts(text: string): { kind: string; name: string } | null {
+  const found = /^([a-z][a-z_ -]*?) ("(?:[^"\\]|\\.)*")$/.exec(text);
+  if (!found?.[1] || !found[2]) return null;
+  try {
+    return { kind: found[1].replace(/[ -]/g, '_'), name: JSON.parse(found[2]) as string };
+  } catch {
+    return null;
+  }
+}
+
+/** Whether a subject at an identity provider is this user: alone, or behind the name of the issuer. */
+export const isSubject = (subject: string, name: string): boolean => name === subject || name.endsWith(`:${subject}`);
+
+/** Words that are separated by commas or spaces. */
+export const list = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];

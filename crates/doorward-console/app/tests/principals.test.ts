@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { isOf, isSubject, list, parts } from '../src/lib/principals';
+
+describe('names of principals', () => {
+  it('are told apart', () => {
+    expect(isOf('user "alice"', 'user', 'alice')).toBe(true);
+    expect(isOf('user "alice" with agent "bot"', 'user', 'alice')).toBe(true);
+    expect(isOf('service account "nightly"', 'service_account', 'nightly')).toBe(true);
+    expect(isOf('user "alice2"', 'user', 'alice')).toBe(false);
+    expect(isOf('agent "alice"', 'user', 'alice')).toBe(false);
+    expect(isOf('user "x\\" user \\"alice"', 'user', 'alice')).toBe(false);
+    expect(isOf(null, 'user', 'alice')).toBe(false);
+  });
+  it('are taken apart', () => {
+    expect(parts('user "acme:al \\"ice"')).toEqual({ kind: 'user', name: 'acme:al "ice' });
+    expect(parts('service account "nightly"')).toEqual({ kind: 'service_account', name: 'nightly' });
+    expect(parts('local')).toBeNull();
+  });
+  it('contain the subject of a provider as a whole', () => {
+    expect(isSubject('alice', 'acme:alice')).toBe(true);
+    expect(isSubject('alice', 'alice')).toBe(true);
+    expect(isSubject('ice', 'acme:alice')).toBe(false);
+  });
+  it('are listed once', () => expect(list(' a, b\nb  c,')).toEqual(['a', 'b', 'c']));
+});
