@@ -50,7 +50,7 @@ http.createServer((request, response) => {
   const path = url.pathname;
   const face = /^\/(console|portal)(\/|$)/.exec(path)?.[1];
   if (path === '/') return response.writeHead(303, { location: '/console/' }).end();
-  if (!face) return pass(request, response, path.startsWith('/portal/v1') ? clients : admin, request.url);
+  if (!face) return pass(request, response, /^\/(portal\/v1|mcp|\.well-known)(\/|$)/.test(path) ? clients : admin, request.url);
   const rest = path.slice(face.length + 2);
   if (rest === 'auth/session') return json(response, 200, session(face));
   if (rest === 'auth/token') return json(response, 200, { token: '', expires_in: 300 });

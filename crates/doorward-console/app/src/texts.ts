@@ -207,7 +207,7 @@ export const texts = {
   },
   connect: {
     title: 'Connect',
-    sub: 'Add the gateway to the client that you use. It then offers the tools that you may use, and asks nobody else.',
+    sub: 'Add the gateway to the client that you work with. The client then has the tools that you may use.',
     all: 'All my tools',
     auth: 'How the client authenticates',
     auths: { oauth: 'Sign in from the client', key: 'API key', none: 'Nothing' },

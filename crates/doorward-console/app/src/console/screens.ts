@@ -6,6 +6,7 @@ export const screens: Screen[] = [
   { path: 'servers', name: 'Servers', icon: 'servers', group: 'use', may: 'view', letter: 's', waits: 'servers', load: () => import('./Servers.svelte') },
   { path: 'catalogue', name: 'Catalogue', icon: 'catalogue', group: 'use', may: 'view', letter: 'c', load: () => import('./Catalogue.svelte') },
   { path: 'portals', name: 'Portals', icon: 'portals', group: 'use', may: 'view', letter: 'w', load: () => import('./Portals.svelte') },
+  { path: 'playground', name: 'Playground', icon: 'playground', group: 'use', letter: 'y', load: () => import('./Playground.svelte') },
   { path: 'approvals', name: 'Approvals', icon: 'approvals', group: 'guard', may: 'view', letter: 'a', waits: 'approvals', load: () => import('./Approvals.svelte') },
   { path: 'policies', name: 'Policies', icon: 'policies', group: 'guard', may: 'view', letter: 'p', load: () => import('./Policies.svelte') },
   { path: 'identities', name: 'Identities', icon: 'identities', group: 'guard', may: 'view', letter: 'i', load: () => import('./Identities.svelte') },
