@@ -71,9 +71,11 @@ export async function ask<M extends Method, P extends PathOf<M>>(
   if (input.signal) init.signal = input.signal;
   if (input.etag) headers.set('If-Match', input.etag);
   if (input.idempotencyKey) headers.set('Idempotency-Key', input.idempotencyKey);
-  if (method !== 'get' && input.body !== undefined) {
+  // What is posted has a body, an empty one where nothing is to be said.
+  const body: unknown = method === 'post' ? (input.body ?? {}) : input.body;
+  if (method !== 'get' && body !== undefined) {
     headers.set('Content-Type', 'application/json');
-    init.body = JSON.stringify(input.body);
+    init.body = JSON.stringify(body);
   }
   const response = await send(url, init);
   const text = await response.text();
