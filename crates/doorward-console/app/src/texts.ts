@@ -983,6 +983,7 @@ export const texts = {
     notUsed: 'It is not in use: nothing connects to it.',
     origin: 'Origin',
     principal: 'Principal',
+    private: { label: 'Allow addresses that are not public', hint: 'For a server on this machine or a private network. Without it, the gateway connects to public addresses only.' },
     problem: 'Problem',
     prompts: 'Prompts',
     propose: 'Propose a server',

@@ -9,9 +9,13 @@ export interface Question {
   typed?: string;
   /** A reason is asked for, and must or may be given. */
   reason?: 'required' | 'optional';
+  /** What can be permitted with it, and what that means. */
+  option?: { label: string; hint: string };
 }
 export interface Confirmed {
   reason: string;
+  /** Whether the option was chosen. */
+  option: boolean;
 }
 
 interface Pending extends Question {
