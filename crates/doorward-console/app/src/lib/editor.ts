@@ -95,7 +95,7 @@ export function make(root: ShadowRoot, text: string, how: How): EditorView {
       syntaxHighlighting(style), look(how.dark), language,
       // Tab leaves the editor after Escape, for those who have no mouse.
       keymap.of([...closeBracketsKeymap, ...defaultKeymap, ...historyKeymap, ...completionKeymap, indentWithTab]),
-      EditorView.contentAttributes.of({ 'aria-label': how.label, 'data-keys': 'own' }),
+      EditorView.contentAttributes.of({ 'aria-label': how.label, 'data-keys': 'own', tabindex: '0' }),
       EditorState.readOnly.of(how.readonly),
       EditorView.lineWrapping,
       EditorView.updateListener.of((update) => {
