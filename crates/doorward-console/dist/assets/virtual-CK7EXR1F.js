@@ -1,0 +1,1 @@
+function e(e,t,n,r){let i=Math.max(0,Math.min(n,Math.max(0,e*t-r))),a=Math.max(0,Math.floor(i/t)-8),o=Math.min(e,Math.ceil((i+r)/t)+8);return{first:a,end:o,before:a*t,after:(e-o)*t}}function t(e,t,n,r){let i=e*t;return i<n?i:i+t>n+r?i+t-r:null}export{e as n,t};
