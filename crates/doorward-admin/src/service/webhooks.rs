@@ -1,6 +1,8 @@
 //! Webhooks: the log of deliveries, test events, and sending an event again.
 
-use doorward_config::{EVENT_KINDS, WebhookFormat};
+use std::sync::Arc;
+
+use doorward_config::{EVENT_KINDS, Settings, WebhookFormat};
 use doorward_observability::webhooks::{EMAIL, test_event};
 use doorward_policy::Action;
 use doorward_store::Delivery;

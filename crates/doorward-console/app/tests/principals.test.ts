@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOf, isSubject, list, parts } from '../src/lib/principals';
+import { isOf, userOfGrant, list, parts } from '../src/lib/principals';
 
 describe('names of principals', () => {
   it('are told apart', () => {
@@ -17,9 +17,9 @@ describe('names of principals', () => {
     expect(parts('local')).toBeNull();
   });
   it('contain the subject of a provider as a whole', () => {
-    expect(isSubject('alice', 'acme:alice')).toBe(true);
-    expect(isSubject('alice', 'alice')).toBe(true);
-    expect(isSubject('ice', 'acme:alice')).toBe(false);
+    const settings = { identity: { authorization_server: { name: 'acme' } } };
+    expect(userOfGrant(settings, 'alice')).toBe('acme:alice');
+    expect(userOfGrant({}, 'alice')).toBe('login:alice');
   });
   it('are listed once', () => expect(list(' a, b\nb  c,')).toEqual(['a', 'b', 'c']));
 });

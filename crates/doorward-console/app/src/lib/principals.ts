@@ -20,8 +20,11 @@ export function parts(text: string): { kind: string; name: string } | null {
   }
 }
 
-/** Whether a subject at an identity provider is this user: alone, or behind the name of the issuer. */
-export const isSubject = (subject: string, name: string): boolean => name === subject || name.endsWith(`:${subject}`);
+/** The user of a grant of the gateway's own authorization server, by the settings in effect: `NAME:SUBJECT`. */
+export function userOfGrant(settings: unknown, subject: string): string {
+  const identity = (settings as { identity?: { authorization_server?: { name?: string } } } | null)?.identity;
+  return `${identity?.authorization_server?.name ?? 'login'}:${subject}`;
+}
 
 /** Words that are separated by commas or spaces. */
 export const list = (text: string): string[] => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
