@@ -275,10 +275,8 @@ fn files_that_are_not_valid_change_nothing() {
     )
     .unwrap();
     let wrong = active.declare(Some(&settings), Files::default()).unwrap_err();
-    assert!(
-        wrong.0.contains("inspection.results.data.classes: no detector finds 'badge'"),
-        "{wrong}"
-    );
+    assert!(wrong.to_string().contains("inspection.results.data.classes"), "{wrong}");
+    assert!(wrong.why.contains("no detector finds 'badge'"), "{wrong}");
     let detectors = |hit: &str| {
         let text = format!(
             "detectors: [{{ id: badge, class: badge, literals: [BG-], regex: 'BG-[0-9]{{6}}', examples: {{ hit: ['{hit}'] }} }}]"

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""The console's built files, which are checked in, equal a fresh build of its sources; its types and markup are checked, and its
+units tested. Builds in a copy: the sources are left alone."""
+
+import shutil
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+from peers import PEERS, ROOT, Missing, need, one_at_a_time, run, up_to_date  # noqa: E402
+
+CONSOLE = ROOT / "crates/doorward-console"
+APPLICATION = CONSOLE / "app"
+
+
+@one_at_a_time
+def install():
+    """A copy of the application's sources with what they need; returns its folder."""
+    npm = need("npm", "the application is built by packages of the npm registry")
+    folder = PEERS / "built/console/app"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        if old.name not in ("node_modules", ".locks"):
+            shutil.rmtree(old) if old.is_dir() else old.unlink()
+    shutil.copytree(APPLICATION, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    fresh, remember = up_to_date(folder, APPLICATION / "package.json", APPLICATION / "package-lock.json")
+    if not fresh:
+        run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
+        remember()
+    return folder
+
+
+def files(folder):
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def main():
+    folder = install()
+    for step in ("check", "test", "build"):
+        run("npm", "run", step, cwd=folder)
+        print(f"npm run {step}: done", flush=True)
+    built, kept = files(folder.parent / "dist"), files(CONSOLE / "dist")
+    differ = sorted(name for name in built.keys() | kept.keys() if built.get(name) != kept.get(name))
+    if differ:
+        sys.exit(f"error: {CONSOLE.name}/dist is not what its sources build; run 'npm ci && npm run build' in app: {', '.join(differ[:20])}")
+    print(f"{len(kept)} built files equal a fresh build")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Missing as missing:
+        sys.exit(f"error: {missing}")
