@@ -57,7 +57,18 @@ fn unknown(rest: &str, what: &str) -> String {
     let Some((name, expected)) = rest.split_once("`, expected ") else {
         return format!("{what}; no key is expected");
     };
-    let known: Vec<&str> = expected.split('`').skip(1).step_by(2).collect();
+    let known: Vec<&str> = match expected.contains('`') {
+        true => expected.split('`').skip(1).step_by(2).collect(),
+        // The parser of YAML writes them without quotes.
+        false => expected
+            .trim_start_matches("one of")
+            .trim_start_matches(':')
+            .split(", ")
+            .flat_map(|names| names.split(" or "))
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .collect(),
+    };
     let closest = known.iter().min_by_key(|known| distance(name, known));
     match closest.filter(|known| distance(name, known) <= 2 && distance(name, known) < known.len())
     {

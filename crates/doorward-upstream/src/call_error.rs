@@ -1,6 +1,7 @@
 //! Why a call ended without a result.
 
 use doorward_core::Failure;
+use doorward_inspect::written::{self, Keep};
 use doorward_limits::rates::Limited;
 use doorward_mcp::RpcError;
 use doorward_mcp::display::harmless_line;
@@ -53,7 +54,9 @@ pub(crate) fn logged_failure(failure: &Failure) -> String {
     }
 }
 
+/// Secrets are removed before the text is cut: what is left of one is not recognised any more.
 fn one_line(text: &str) -> String {
+    let text = &*written::text(text, Keep::Addresses);
     let end = text.char_indices().nth(LONGEST_LOGGED);
     let (text, more) = match end {
         Some((end, _)) => (&text[..end], "…"),
@@ -92,6 +95,10 @@ mod tests {
         assert_eq!(logged, format!("a\\nWARN b\\u{{1b}}[31m\\u{{202e}} (code {code})"));
         error.message = "x".repeat(100_000);
         assert_eq!(CallError::Rpc(error).logged().chars().count(), LONGEST_LOGGED + 1);
+        let secret = "npm_y1Jhnf0CzQ8wRt5LmVbXk2PsDg7HaE3uNc9o";
+        let mut error = RpcError::invalid_request("");
+        error.message = format!("{} {secret}", "x".repeat(LONGEST_LOGGED - 12));
+        assert!(!CallError::Rpc(error).logged().contains("npm_"));
         let mut failure = Failure::new(Kind::Unreachable, "The server cannot be reached");
         failure.cause = Some("dns\rerror".into());
         let logged = CallError::Gateway(failure).logged();

@@ -393,6 +393,10 @@ fn the_examples_are_what_they_seem() {
     let folder = crate::support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
+    // What the page on inspection names.
+    let detectors = blocks(INSPECTION, "yaml-detectors")[0];
+    std::fs::write(folder.path().join("detectors.yaml"), detectors).unwrap();
+    std::fs::create_dir(folder.path().join("rules")).unwrap();
     let mut configurations = 0;
     let pages =
         [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
