@@ -126,7 +126,6 @@ impl LoginSettings {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::Settings;
 
     fn problems(json: serde_json::Value) -> Vec<String> {

@@ -15,7 +15,7 @@ pub struct BadFile {
 
 impl BadFile {
     /// Of all files together.
-    pub(crate) fn whole(why: impl ToString) -> Self {
+    pub(crate) fn whole(why: &impl ToString) -> Self {
         Self { line: 0, column: 0, why: why.to_string() }
     }
 }

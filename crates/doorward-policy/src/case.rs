@@ -94,7 +94,7 @@ pub enum Expected {
 #[derive(Debug)]
 pub struct Failed {
     pub why: String,
-    pub decision: Option<Decision>,
+    pub decision: Option<Box<Decision>>,
 }
 
 const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -117,7 +117,7 @@ impl Case {
         };
         if came != self.expect {
             let why = format!("expected {}, got {}", word(self.expect), word(came));
-            return Err(Failed { why, decision: Some(decision) });
+            return Err(Failed { why, decision: Some(Box::new(decision)) });
         }
         let deciding: BTreeSet<&str> =
             decision.policies.iter().map(|policy| policy.id.as_str()).collect();
@@ -125,7 +125,7 @@ impl Case {
             && !named.iter().map(String::as_str).eq(deciding.iter().copied())
         {
             let why = format!("expected the policies {named:?} to decide, not {deciding:?}");
-            return Err(Failed { why, decision: Some(decision) });
+            return Err(Failed { why, decision: Some(Box::new(decision)) });
         }
         Ok(decision)
     }

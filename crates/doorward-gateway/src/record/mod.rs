@@ -196,7 +196,7 @@ fn facts(members: &mut Members, call: &Call) {
     }
     let conversing = call.notes.conversing.as_ref();
     let unknown = conversing.and_then(|conversing| conversing.unknown);
-    members.maybe("flow_unknown", unknown.map(|why| why.as_str()));
+    members.maybe("flow_unknown", unknown.map(doorward_guards::flow::Unknown::as_str));
     let counts = &facts.conversation;
     if *counts != Conversation::default() {
         let mut conversation = Members::default();

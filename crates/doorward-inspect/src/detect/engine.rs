@@ -173,7 +173,7 @@ impl Detectors {
             .ascii_case_insensitive(true)
             .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
-            .map_err(|error| BadDetector::Format(BadFile::whole(error)))?;
+            .map_err(|error| BadDetector::Format(BadFile::whole(&error)))?;
         let classes = names.iter().map(|(_, class)| class.to_ascii_lowercase()).collect();
         Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, own })
     }

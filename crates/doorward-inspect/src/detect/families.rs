@@ -18,7 +18,7 @@ pub(super) fn all() -> Result<Vec<DetectorRule>, BadDetector> {
         for line in file.lines() {
             let known = line.is_empty() || line.starts_with('#') || line == "detectors:";
             if !known && take(&mut rules, line).is_none() {
-                return Err(BadDetector::Format(BadFile::whole(format!(
+                return Err(BadDetector::Format(BadFile::whole(&format!(
                     "this line is not understood: {line}"
                 ))));
             }

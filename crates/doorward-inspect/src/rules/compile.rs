@@ -229,7 +229,7 @@ impl Compiler {
         let automaton = AhoCorasick::builder()
             .kind(Some(AhoCorasickKind::DFA))
             .build(&patterns)
-            .map_err(|error| BadRule::Format(BadFile::whole(error)))?;
+            .map_err(|error| BadRule::Format(BadFile::whole(&error)))?;
         Ok(Compiled {
             signals,
             thresholds,
