@@ -1,6 +1,8 @@
 //! The console and the portal: their files, signing in and out, and what a browser's session is a credential for
 //! (attacks T7, T10, T16).
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};

@@ -1,6 +1,8 @@
 //! What continues a call is held like the call: labels that were learnt meanwhile, answers to a server's questions, and input
 //! for tasks.
 
+#![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
+
 use doorward_mcp::Era;
 use serde_json::{Value, json};
 
