@@ -620,6 +620,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/logins": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List who is signed in to the console or the portal, at all replicas */
+        get: operations["logins.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/logins/end": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sign a principal out of the console and the portal in all browsers */
+        post: operations["logins.end_all"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/logins/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Sign a browser out of the console or the portal */
+        delete: operations["logins.end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/policies": {
         parameters: {
             query?: never;
@@ -1753,6 +1804,8 @@ export interface components {
             name: string;
             /** @description JSON, masked as in audit records; for whoever may decide, or read payloads. */
             arguments?: string | null;
+            /** @description What the client answers to the server, where the call continues with that. Likewise. */
+            answers?: string | null;
             /** @description Why it waits: what the policies say. */
             reason: string;
             /** @description IDs of the policies. */
@@ -1903,7 +1956,7 @@ export interface components {
             warnings: string[];
             report: components["schemas"]["Report"];
         };
-        /** @description What checking has brought to light. */
+        /** @description The result of a verification. */
         Report: {
             /** Format: uint64 */
             records: number;
@@ -1914,15 +1967,15 @@ export interface components {
             chains: {
                 [key: string]: components["schemas"]["Found2"];
             };
-            /** @description The first of each chain's first, in the order of the chains. */
+            /** @description The first findings of each chain, in the order of the chains. */
             findings: components["schemas"]["Finding"][];
             /**
              * Format: uint64
-             * @description Further ones, which are not told.
+             * @description The number of further findings, which are not listed.
              */
             more: number;
         };
-        /** @description One chain as it was found. */
+        /** @description The result for one chain. */
         Found2: {
             /** Format: int64 */
             first: number;
@@ -1931,7 +1984,7 @@ export interface components {
             hash: string;
             /**
              * Format: int64
-             * @description Up to where a checkpoint vouches for it.
+             * @description The last record that a checkpoint covers.
              */
             checkpointed: number;
         };
@@ -2005,7 +2058,7 @@ export interface components {
         Hold: {
             id: string;
             tenant?: string | null;
-            /** @description A user's, agent's or service account's name. */
+            /** @description The name of a user, agent or service account. */
             principal?: string | null;
             reason: string;
             /** Format: int64 */
@@ -2138,6 +2191,13 @@ export interface components {
              * @default false
              */
             unknown: boolean;
+            /** @description Why: `start` (labels from before the start are not known), `bounds` (more was returned than is stored). */
+            unknown_because?: string | null;
+            /**
+             * Format: uint64
+             * @description How many seconds that still counts, where it is known.
+             */
+            unknown_left_s?: number | null;
             /**
              * @description An administrator has cleared it.
              * @default false
@@ -2181,12 +2241,12 @@ export interface components {
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
         };
-        /** @description One login of a user's with one client. */
+        /** @description A user's consent to one client, given at login. */
         OAuthGrant: {
             id: string;
             client: string;
             client_name: string;
-            /** @description The user, as the identity provider names them. */
+            /** @description The user's subject at the identity provider. */
             subject: string;
             resource: string;
             scopes: string[];
@@ -2235,7 +2295,7 @@ export interface components {
             /** @description At the admin API, what policies permit the key's owner. Without it, a key administers nothing, whoever owns it. */
             administer?: boolean;
         };
-        /** @description One of the directory. */
+        /** @description A directory entry. */
         Entry2: {
             kind: components["schemas"]["Kind"];
             name: string;
@@ -2243,7 +2303,7 @@ export interface components {
             tenant?: string | null;
             teams?: string[];
             roles?: string[];
-            /** @description Nothing of its may be used. */
+            /** @description Whether the principal is disabled: all its credentials are refused. */
             disabled?: boolean;
         };
         /** @description A new key. Its secret is returned once. */
@@ -2339,9 +2399,9 @@ export interface components {
             /** Format: int64 */
             changed: number;
         };
-        /** @description What a look has found. */
+        /** @description The result of an inspection. */
         Look: {
-            /** @description Why the server was not reached, or its lists were not fetched. */
+            /** @description Why the server could not be reached, or its lists could not be fetched. */
             problem?: string | null;
             /** @default  */
             era: string;
@@ -2349,13 +2409,13 @@ export interface components {
             revision: string;
             /** @default  */
             transport: string;
-            /** @description `{name, version, …}`, as the server says. */
+            /** @description `{name, version, …}`, as stated by the server. */
             server?: unknown;
             instructions?: string | null;
             /** @default null */
             capabilities: unknown;
             /**
-             * @description Whole definitions.
+             * @description Complete definitions.
              * @default []
              */
             tools: unknown[];
@@ -2366,8 +2426,8 @@ export interface components {
             /** @default [] */
             templates: unknown[];
             /**
-             * @description What a reviewer should know: lists that could not be fetched, tools that cannot be served, schemas that cannot be
-             *     checked.
+             * @description Remarks for the reviewer: lists that could not be fetched, tools that cannot be served,
+             *     schemas that cannot be checked.
              * @default []
              */
             findings: string[];
@@ -2417,7 +2477,7 @@ export interface components {
             explanation: string;
             /** @description The value, as a JSON pointer (RFC 6901); empty for a text that is no part of JSON. */
             pointer: string;
-            /** @description The words that made it, with unseen characters written as escapes. */
+            /** @description The words that made it, with invisible characters written as escapes. */
             excerpt: string;
         };
         /** @description What the server would newly let whom do, by the present policies. */
@@ -2729,6 +2789,61 @@ export interface components {
              */
             known_for_ms?: number | null;
         };
+        /** @description One page of a list. */
+        Page17: {
+            items: components["schemas"]["BrowserSession"][];
+            /** @description Pass it as `cursor` for the next page. Absent on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description One session, or one token of a session. */
+        BrowserSession: {
+            /** @description A hash of the secret that the browser has; it reveals nothing about it. */
+            id: string;
+            /** @description `console`, `portal`, or `token` for a token of a session. */
+            face: string;
+            /** @description The session that a token belongs to. */
+            parent?: string | null;
+            /** @description Who signed in, as audit records name them. */
+            principal: string;
+            /** @description `user`, `agent` or `service_account`. */
+            kind: string;
+            name: string;
+            tenant?: string | null;
+            /** @description `openid` or `key`. */
+            method: string;
+            /** @description The ID of the API key. */
+            key?: string | null;
+            provider?: string | null;
+            /** @description The address that signed in. */
+            address?: string | null;
+            /**
+             * Format: int64
+             * @description Seconds since 1970.
+             */
+            created: number;
+            /**
+             * Format: int64
+             * @description When it was last used, within a minute.
+             */
+            used: number;
+            /**
+             * Format: int64
+             * @description After how many seconds without use it ends.
+             */
+            idle: number;
+            /**
+             * Format: int64
+             * @description When it ends in any case.
+             */
+            expires: number;
+        };
+        EndedLogins: {
+            /**
+             * Format: uint64
+             * @description How many sessions were ended.
+             */
+            ended: number;
+        };
         /** @description The active policies. */
         Active: {
             /** @description Number and digest, or the digest of the configuration's files. Empty: there are no policies. */
@@ -2828,7 +2943,7 @@ export interface components {
             version: number;
         };
         /** @description One page of a list. */
-        Page17: {
+        Page18: {
             items: components["schemas"]["Version"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2855,13 +2970,13 @@ export interface components {
              */
             activations: number[];
         };
-        /** @description A set of policies as it was taken. */
+        /** @description A stored policy set. */
         PolicyVersion: {
             /** Format: int64 */
             version: number;
             /** @description SHA-256 of names and texts, in hexadecimal. */
             digest: string;
-            /** @description Names and texts. */
+            /** @description Policy texts by file name. */
             files: {
                 [key: string]: string;
             };
@@ -2870,7 +2985,7 @@ export interface components {
             created: number;
         };
         /** @description One page of a list. */
-        Page18: {
+        Page19: {
             items: components["schemas"]["Portal"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2885,7 +3000,7 @@ export interface components {
         };
         Source: ("configuration" | "store") | "server";
         /** @description One page of a list. */
-        Page19: {
+        Page20: {
             items: components["schemas"]["Price"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2956,7 +3071,7 @@ export interface components {
             price: number;
         };
         /** @description One page of a list. */
-        Page20: {
+        Page21: {
             items: components["schemas"]["Listed"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2969,13 +3084,13 @@ export interface components {
             tenant?: string | null;
             teams?: string[];
             roles?: string[];
-            /** @description Nothing of its may be used. */
+            /** @description Whether the principal is disabled: all its credentials are refused. */
             disabled?: boolean;
             source: components["schemas"]["Source2"];
         };
         Source2: "configuration" | "store";
         /** @description One page of a list. */
-        Page21: {
+        Page22: {
             items: components["schemas"]["Definition"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2989,7 +3104,7 @@ export interface components {
             definition: unknown;
         };
         /** @description One page of a list. */
-        Page22: {
+        Page23: {
             items: components["schemas"]["Tool"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3013,7 +3128,7 @@ export interface components {
             places: number;
         };
         /** @description One page of a list. */
-        Page23: {
+        Page24: {
             items: components["schemas"]["Registry"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3063,7 +3178,7 @@ export interface components {
             };
         };
         /** @description One page of a list. */
-        Page24: {
+        Page25: {
             items: components["schemas"]["Entry3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3090,7 +3205,7 @@ export interface components {
             requested: string;
         };
         /** @description One page of a list. */
-        Page25: {
+        Page26: {
             items: components["schemas"]["State3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3168,7 +3283,7 @@ export interface components {
         /** @description Priority of these replicas. */
         ReplicaGroup: "primary" | "secondary";
         /** @description One page of a list. */
-        Page26: {
+        Page27: {
             items: components["schemas"]["Session"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3199,7 +3314,7 @@ export interface components {
             calls: unknown[];
         };
         /** @description One page of a list. */
-        Page27: {
+        Page28: {
             items: components["schemas"]["Stream"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3246,7 +3361,7 @@ export interface components {
             at_restart: string[];
         };
         /** @description One page of a list. */
-        Page28: {
+        Page29: {
             items: components["schemas"]["StopItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3283,7 +3398,7 @@ export interface components {
          */
         By: "tenant" | "user" | "agent" | "key" | "server" | "tool" | "hour" | "day" | "month";
         /** @description One page of a list. */
-        Page29: {
+        Page30: {
             items: components["schemas"]["Row"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3314,7 +3429,7 @@ export interface components {
             upstream_ms: number;
         };
         /** @description One page of a list. */
-        Page30: {
+        Page31: {
             items: components["schemas"]["Webhook"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3336,7 +3451,7 @@ export interface components {
         /** @description What a webhook is posted. */
         WebhookFormat: "json" | "slack" | "teams";
         /** @description One page of a list. */
-        Page31: {
+        Page32: {
             items: components["schemas"]["DeliveryItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -4681,6 +4796,97 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    "logins.list": {
+        parameters: {
+            query?: {
+                /** @description As this list and audit records name it, such as `user "alice"`. */
+                principal?: string | null;
+                /** @description From `next_cursor` of the page before. */
+                cursor?: string | null;
+                /** @description Items a page: 1 to 1000. Default: 100. */
+                limit?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page17"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "logins.end_all": {
+        parameters: {
+            query?: {
+                /** @description Check everything, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description A repeated request with the same key within a day changes nothing twice. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description As the list of sessions names it, such as `user "alice"`. */
+                    principal: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EndedLogins"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "logins.end": {
+        parameters: {
+            query?: {
+                /** @description Check everything, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description A repeated request with the same key within a day changes nothing twice. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Removed"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     "policies.show": {
         parameters: {
             query?: never;
@@ -4997,7 +5203,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page17"];
+                    "application/json": components["schemas"]["Page18"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5046,7 +5252,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page18"];
+                    "application/json": components["schemas"]["Page19"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5166,7 +5372,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page19"];
+                    "application/json": components["schemas"]["Page20"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5194,7 +5400,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page20"];
+                    "application/json": components["schemas"]["Page21"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5362,7 +5568,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page23"];
+                    "application/json": components["schemas"]["Page24"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5390,7 +5596,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page24"];
+                    "application/json": components["schemas"]["Page25"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5564,7 +5770,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page25"];
+                    "application/json": components["schemas"]["Page26"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5763,7 +5969,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page21"];
+                    "application/json": components["schemas"]["Page22"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6238,7 +6444,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page26"];
+                    "application/json": components["schemas"]["Page27"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6316,7 +6522,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page28"];
+                    "application/json": components["schemas"]["Page29"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6449,7 +6655,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page27"];
+                    "application/json": components["schemas"]["Page28"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6529,7 +6735,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page22"];
+                    "application/json": components["schemas"]["Page23"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6565,7 +6771,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page29"];
+                    "application/json": components["schemas"]["Page30"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6591,7 +6797,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page30"];
+                    "application/json": components["schemas"]["Page31"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6621,7 +6827,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page31"];
+                    "application/json": components["schemas"]["Page32"];
                 };
             };
             default: components["responses"]["Problem"];
