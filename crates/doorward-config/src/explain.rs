@@ -38,6 +38,12 @@ pub fn explain(message: &str) -> String {
     {
         return format!("expected {}, found {found}", expected(wanted));
     }
+    // As the type of URLs writes it: the reason, and the value in quotes.
+    if let Some((reason, value)) = message.split_once(": \"")
+        && (URL.contains(&reason) || reason == "relative URL without a base")
+    {
+        return mismatch(&format!("string \"{value}"), reason);
+    }
     match message {
         "invalid socket address syntax" => format!("expected {ADDRESS}"),
         "number out of range" => "the number is out of range".into(),
