@@ -44,16 +44,3 @@ export function tick(choice: Choice, tool: Tool, wanted: boolean): Choice {
 }
 
 export const lines = (text: string): string[] => [...new Set(text.split('\n').map((it) => it.trim()).filter(Boolean))];
-
-/** Entries of the configuration files of clients, as `doorward portals NAME` prints them. */
-export function snippets(name: string, url: string): { client: string; file: string; text: string }[] {
-  const json = (value: unknown): string => JSON.stringify(value, null, 2);
-  const safe = /^[\w.\-]+$/.test(name) ? name : `'${name.replaceAll("'", `'\\''`)}'`;
-  return [
-    { client: 'Claude Code', file: '', text: `claude mcp add --transport http ${safe} ${url}` },
-    { client: 'Claude Desktop', file: 'claude_desktop_config.json', text: json({ mcpServers: { [name]: { command: 'doorward', args: ['connect', url] } } }) },
-    { client: 'Cursor', file: '~/.cursor/mcp.json', text: json({ mcpServers: { [name]: { url } } }) },
-    { client: 'Windsurf', file: '~/.codeium/windsurf/mcp_config.json', text: json({ mcpServers: { [name]: { serverUrl: url } } }) },
-    { client: 'VS Code', file: '.vscode/mcp.json', text: json({ servers: { [name]: { type: 'http', url } } }) },
-  ];
-}
