@@ -21,7 +21,7 @@ use crate::desk::{Desk, Reload};
 use crate::http::filter;
 use crate::operation::Route;
 use crate::problem::{Code, Problem};
-use crate::rates::Rates;
+use crate::rates::{Rates, rates};
 use crate::{health, routes};
 
 /// Longest body of a request, in bytes: a set of policies or a folder of resources is the largest.
@@ -42,7 +42,7 @@ pub struct Admin {
 impl Admin {
     /// `reloader` reads the configuration file, where there is one.
     pub fn new(gateway: Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Self {
-        Self { router: router(&gateway, reloader), gateway, rates: Arc::default() }
+        Self { router: router(&gateway, reloader), gateway, rates: Arc::new(rates()) }
     }
 
     /// Answers one request. Other hosts and origins are refused (attack T10), and so is, once callers have to

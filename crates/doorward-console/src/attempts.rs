@@ -1,10 +1,10 @@
 //! How many keys an address may try.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Instant;
 
-use parking_lot::Mutex;
+use doorward_core::address::network;
+use doorward_limits::buckets::Buckets;
 
 /// Wrong keys in a burst, and seconds until another one may be tried.
 const BURST: f64 = 10.0;
@@ -12,48 +12,25 @@ const PAUSE: f64 = 6.0;
 /// Addresses that are remembered.
 const MOST: usize = 10_000;
 
-/// What each address has left.
-#[derive(Debug, Default)]
-pub struct Attempts(Mutex<HashMap<IpAddr, (f64, Instant)>>);
+/// What each address has left; whoever has one address of IPv6 has its network.
+#[derive(Debug)]
+pub struct Attempts(Buckets<IpAddr>);
 
-/// Whoever has one address of IPv6 has its network.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let mut parts = v6.segments();
-            parts[4..].fill(0);
-            IpAddr::V6(parts.into())
-        }
-        v4 => v4,
+impl Default for Attempts {
+    fn default() -> Self {
+        Self(Buckets::new(BURST, 1.0 / PAUSE, MOST))
     }
-}
-
-fn refilled((left, at): (f64, Instant), now: Instant) -> f64 {
-    (left + now.saturating_duration_since(at).as_secs_f64() / PAUSE).min(BURST)
 }
 
 impl Attempts {
     /// Counts an attempt; `false` if there were too many.
     pub fn admit(&self, address: IpAddr, now: Instant) -> bool {
-        let address = network(address);
-        let mut all = self.0.lock();
-        if all.len() >= MOST && !all.contains_key(&address) {
-            all.retain(|_, one| refilled(*one, now) < BURST);
-            if all.len() >= MOST {
-                return false;
-            }
-        }
-        let left = refilled(*all.entry(address).or_insert((BURST, now)), now);
-        let admitted = left >= 1.0;
-        all.insert(address, (if admitted { left - 1.0 } else { left }, now));
-        admitted
+        self.0.admit(&network(address), now)
     }
 
     /// The key was right: the attempt does not count.
     pub fn succeeded(&self, address: IpAddr) {
-        if let Some((left, _)) = self.0.lock().get_mut(&network(address)) {
-            *left = (*left + 1.0).min(BURST);
-        }
+        self.0.give_back(&network(address));
     }
 }
 
@@ -94,6 +71,6 @@ mod tests {
         for at in 0..20_000_u32 {
             attempts.admit(IpAddr::V4(at.into()), now);
         }
-        assert!(attempts.0.lock().len() <= MOST);
+        assert!(attempts.0.len() <= MOST);
     }
 }

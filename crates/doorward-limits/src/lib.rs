@@ -4,6 +4,7 @@
 mod adaptive;
 pub mod balance;
 pub mod breaker;
+pub mod buckets;
 pub mod budget;
 pub mod bulkhead;
 pub mod ejection;
