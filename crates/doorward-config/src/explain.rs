@@ -89,7 +89,7 @@ fn mismatch(value: &str, wanted: &str) -> String {
     let value = found(value);
     let is_plain = value.starts_with("the number") || value.starts_with("the value");
     match wanted {
-        "a string" | "a borrowed string" | "path string" if is_plain => {
+        "a string" | "a borrowed string" if is_plain => {
             format!("expected a text, found {value}; write it in quotes")
         }
         "relative URL without a base" => {
