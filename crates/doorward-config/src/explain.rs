@@ -159,6 +159,8 @@ fn expected(wanted: &str) -> String {
         "a map" | "map" => "keys with values".into(),
         "unit" | "null" => "no value".into(),
         "option" => "a value".into(),
+        // An enum that is written as anything but a text.
+        "map with a single key" => "one of the values of this key".into(),
         "string or map" => "a text, or keys with values".into(),
         "variant identifier" | "field identifier" => "a name".into(),
         other => {
