@@ -38,6 +38,21 @@ struct Known {
     own: BTreeMap<String, Own>,
     /// The revision of `stored`.
     revision: i64,
+    /// How many changes are being written to the journal.
+    writing: usize,
+    /// Increases with each change that was written to it.
+    written: u64,
+}
+
+/// A change that is being written to the journal: what was read from there meanwhile is outdated.
+struct Writing<'a>(&'a Emergency);
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        let mut known = self.0.known.lock();
+        known.writing -= 1;
+        known.written += 1;
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -84,6 +99,12 @@ impl Emergency {
         stops
     }
 
+    /// Begins a change, before it is made in memory.
+    fn writing(&self) -> Writing<'_> {
+        self.known.lock().writing += 1;
+        Writing(self)
+    }
+
     /// The number of changes that are not in the store yet.
     pub fn unwritten(&self) -> usize {
         self.known.lock().own.values().filter(|own| own.stored.is_none()).count()
@@ -95,6 +116,11 @@ fn unreadable(error: &std::io::Error) -> Error {
 }
 
 impl Known {
+    /// The moment of the journal that could be read now; `None` while a change is being written.
+    fn moment(&self) -> Option<u64> {
+        (self.writing == 0).then_some(self.written)
+    }
+
     /// Applies the journal's entries. Without a store, the journal alone defines what is active.
     fn take(&mut self, entries: Vec<StopEntry>, has_store: bool) {
         if !has_store {

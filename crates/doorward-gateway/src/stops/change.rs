@@ -27,6 +27,7 @@ impl Gateway {
         check_reason(why)?;
         let emergency = &self.emergency;
         let set_by = Hand::of(actor);
+        let _writing = emergency.writing();
         let (stop, same) = {
             let mut known = emergency.known.lock();
             let in_force = known.in_force();
@@ -75,6 +76,7 @@ impl Gateway {
         check_reason(why)?;
         let hand = Hand::of(actor);
         let unknown = self.stored_stop(id).await;
+        let _writing = self.emergency.writing();
         let stop = {
             let mut known = self.emergency.known.lock();
             let stop = known.find(id).or(unknown).filter(|stop| stop.lifted.is_none());

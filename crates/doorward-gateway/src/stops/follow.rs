@@ -27,9 +27,8 @@ impl Gateway {
         while self.closing.run_until_cancelled(ticks.tick()).await.is_some() {
             self.end_what_is_stopped(&mut ending);
             let journal_now = self.emergency.journal_changed();
-            if journal_now != journal_seen {
+            if journal_now != journal_seen && self.read_journal().await {
                 journal_seen = journal_now;
-                self.read_journal().await;
             }
             let Some(watch) = &mut watch else { continue };
             if !self.poll_stops(watch).await {
@@ -64,16 +63,26 @@ impl Gateway {
         }
     }
 
-    async fn read_journal(self: &Arc<Self>) {
-        let Some(journal) = self.emergency.journal.clone() else { return };
+    /// Reads the stops that other processes have written to the journal. Returns whether it was read
+    /// as it is: not while this gateway changes it, since what was read would undo the change.
+    async fn read_journal(self: &Arc<Self>) -> bool {
+        let Some(journal) = self.emergency.journal.clone() else { return true };
+        let Some(moment) = self.emergency.known.lock().moment() else { return false };
         match tokio::task::spawn_blocking(move || journal.read()).await {
             Ok(Ok(entries)) => {
-                self.emergency.known.lock().take(entries, self.emergency.has_store);
+                {
+                    let mut known = self.emergency.known.lock();
+                    if known.moment() != Some(moment) {
+                        return false;
+                    }
+                    known.take(entries, self.emergency.has_store);
+                }
                 self.obey();
             }
             Ok(Err(error)) => tracing::warn!(%error, "the folder of stops cannot be read"),
             Err(_) => {}
         }
+        true
     }
 }
 

@@ -516,6 +516,15 @@ fn a_gateway_without_a_store_keeps_its_stops_in_a_folder() {
     assert_eq!(add(&client, "mail").text(), "5");
     assert_eq!(administer(&gateway, &path, json!({ "why": "over" })).status, 404);
     assert_eq!(std::fs::read_dir(stops.path()).unwrap().count(), 0);
+    // What the gateway reads from the folder, ten times a second, never undoes what is changed meanwhile.
+    for _ in 0..40 {
+        let wanted = json!({ "kind": "tool", "name": "mail/add", "why": "a drill" });
+        let stop = administer(&gateway, "/admin/v1/stops", wanted).json();
+        assert!(is_stopped(&add(&client, "mail")), "{stop}");
+        let path = format!("/admin/v1/stops/{}/lift", stop["id"].as_str().unwrap());
+        assert_eq!(administer(&gateway, &path, json!({ "why": "over" })).status, 200);
+        assert_eq!(add(&client, "mail").text(), "5");
+    }
 }
 
 #[test]
