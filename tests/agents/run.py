@@ -98,6 +98,7 @@ class Codex(Agent):
         self.program = ["node", self.modules / "@openai/codex/bin/codex.js"]
         self.environment |= {"OF_THE_SCRIPT": "key", "DOORWARD_KEY": self.key or ""}
         bearer = 'bearer_token_env_var = "DOORWARD_KEY"' if self.key else ""
+        # A server that is not required has not listed its tools yet when the model is first asked.
         folder = self.home / ".codex"
         folder.mkdir()
         (folder / "config.toml").write_text(f"""
@@ -115,6 +116,7 @@ wire_api = "responses"
 [mcp_servers.doorward]
 url = "{self.url}"
 startup_timeout_sec = 60
+required = true
 {bearer}
 """)
 
