@@ -118,7 +118,7 @@ pub fn usage(pid: u32) -> Usage {
 }
 
 /// What a command of the gateway's prints.
-pub fn told(program: &Path, arguments: &[&str]) -> Result<String, String> {
+pub fn output(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|it| it.to_string())?;
     if !output.status.success() {
         return Err(String::from_utf8_lossy(&output.stderr).into_owned());

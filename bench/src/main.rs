@@ -63,7 +63,8 @@ struct Options {
 fn main() -> ExitCode {
     let mut options = Options::parse();
     if options.quick {
-        (options.runs, options.seconds, options.streams, options.records) = (1, 1, 100, 20_000);
+        (options.runs, options.seconds, options.rate) = (1, 1, 200);
+        (options.streams, options.records) = (100, 2_000);
     }
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -215,7 +216,7 @@ async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result
         "reliable", "p50 ms with", "p50 ms without", "throughput ratio", "+MB"
     );
     let names = [
-        "told again from the cache",
+        "answered from the cache",
         "not found in the cache, one caller",
         "arguments held against one of 1,000 schemas",
         "breaker and health checks",

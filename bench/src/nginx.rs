@@ -27,10 +27,11 @@ impl Nginx {
         let Some(program) = PLACES.iter().map(Path::new).find(|place| place.exists()) else {
             return Ok(None);
         };
-        let told = |error: std::io::Error| format!("nginx: {error}");
+        let failed = |error: std::io::Error| format!("nginx: {error}");
         let folder = std::env::temp_dir().join(format!("doorward-nginx-{}", std::process::id()));
-        std::fs::create_dir_all(&folder).map_err(told)?;
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).map_err(told)?;
+        std::fs::create_dir_all(&folder).map_err(failed)?;
+        let port =
+            TcpListener::bind("127.0.0.1:0").and_then(|it| it.local_addr()).map_err(failed)?;
         let at = folder.display();
         let config = format!(
             "daemon off; worker_processes auto; pid {at}/pid; error_log stderr error;\n\
@@ -41,16 +42,16 @@ impl Nginx {
              server {{ listen {port}; location / {{ proxy_pass http://server; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; }} }}\n}}\n"
         );
-        std::fs::write(folder.join("nginx.conf"), config).map_err(told)?;
+        std::fs::write(folder.join("nginx.conf"), config).map_err(failed)?;
         let child = Command::new(program)
             .args(["-p".as_ref(), folder.as_os_str(), "-c".as_ref(), "nginx.conf".as_ref()])
             .stdout(Stdio::null())
             .spawn()
-            .map_err(told)?;
+            .map_err(failed)?;
         let mut nginx = Self { child, folder, address: port.to_string() };
         let began = Instant::now();
         while std::net::TcpStream::connect(port).is_err() {
-            if began.elapsed() > PATIENCE || nginx.child.try_wait().map_err(told)?.is_some() {
+            if began.elapsed() > PATIENCE || nginx.child.try_wait().map_err(failed)?.is_some() {
                 return Err("nginx does not start; it says why above".into());
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -130,7 +130,7 @@ async fn compare(
     in_turns(program, settings, load).await
 }
 
-/// A call that is told again, beside one that is not.
+/// A call that is answered from the cache, beside one that is not.
 pub async fn cached(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let settings = [at(server, ", cache: {ttl: 1m}"), at(server, "")];
     compare(program, settings, &hello(), time).await

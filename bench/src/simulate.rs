@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::backend::Era;
-use crate::gateway::{Gateway, told};
+use crate::gateway::{Gateway, output};
 use crate::issuer::policies;
 use crate::load::{Ask, Target, closed_loop};
 
@@ -47,7 +47,7 @@ pub async fn replay(
     let mut keys = Vec::new();
     for number in 0..CALLERS {
         let user = format!("caller-{number}");
-        let key = told(program, &["keys", "create", "--user", &user, "--store", &store])?;
+        let key = output(program, &["keys", "create", "--user", &user, "--store", &store])?;
         keys.push(key.trim().to_owned());
     }
     let config = format!(
@@ -78,7 +78,7 @@ pub async fn replay(
     let bytes = length(folder.join("simulate.db-wal")) + length(database);
     let begun = Instant::now();
     let path = after.display().to_string();
-    let found = told(program, &["policy", "simulate", &path, "--store", &store, "--json"])?;
+    let found = output(program, &["policy", "simulate", &path, "--store", &store, "--json"])?;
     let took = begun.elapsed();
     let found: Value = serde_json::from_str(&found).map_err(|error| error.to_string())?;
     let groups = found["groups"].as_array().cloned().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::gateway::told;
+use crate::gateway::output;
 
 /// One configuration, and what it has that the one before has not.
 #[derive(Debug)]
@@ -46,13 +46,13 @@ pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stag
         config.push_str(part);
         let store = folder.join(format!("stage-{number}.db"));
         let url = format!("sqlite:{}", store.display());
-        told(program, &["credits", "grant", "--user", "local", "1000000", "--store", &url])?;
+        output(program, &["credits", "grant", "--user", "local", "1000000", "--store", &url])?;
         stages.push(Stage { name, config: config.clone(), store: Some(store) });
     }
     Ok(stages)
 }
 
-/// Takes whatever it is told.
+/// Accepts whatever it is sent.
 async fn collector() -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

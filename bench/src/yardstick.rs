@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use doorward_bench::backend::{Backend, Era};
-use doorward_bench::gateway::{Gateway, Usage, told};
+use doorward_bench::gateway::{Gateway, Usage, output};
 use doorward_bench::load::{Ask, Target, closed_loop, open_loop};
 use doorward_bench::nginx::Nginx;
 use doorward_bench::stats::{Run, median};
@@ -193,7 +193,7 @@ impl Full {
     /// Writes the policies and the store, with a key in it, to a folder.
     pub fn prepare(program: &Path, modern: &Backend, folder: &Path) -> Result<Self, String> {
         let store = format!("sqlite:{}", folder.join("all.db").display());
-        let key = told(program, &["keys", "create", "--user", "bench", "--store", &store])?;
+        let key = output(program, &["keys", "create", "--user", "bench", "--store", &store])?;
         let key = key.split_whitespace().next_back().unwrap_or_default().to_owned();
         let policies = folder.join("all.cedar");
         std::fs::write(&policies, some_policies()).map_err(text)?;
