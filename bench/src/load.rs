@@ -158,8 +158,14 @@ impl Connection {
         if self.keep {
             self.kept.extend_from_slice(&self.buffer);
         }
+        let done = if failed {
+            let body = &self.buffer[end..self.buffer.len().min(end + 500)];
+            Err(io::Error::other(format!("{head}{}", String::from_utf8_lossy(body))))
+        } else {
+            Ok(head)
+        };
         self.buffer.clear();
-        if failed { Err(io::Error::other(head)) } else { Ok(head) }
+        done
     }
 
     /// Sends a request and waits for the head of its answer only: a stream that stays open.

@@ -63,7 +63,8 @@ struct Options {
 fn main() -> ExitCode {
     let mut options = Options::parse();
     if options.quick {
-        (options.runs, options.seconds, options.rate) = (1, 1, 200);
+        (options.runs, options.seconds) = (1, 1);
+        (options.connections, options.rate) = (8, 200);
         (options.streams, options.records) = (100, 2_000);
     }
     let runtime =
