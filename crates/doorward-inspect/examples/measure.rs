@@ -27,7 +27,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             println!("{}", redacted.text.as_deref().unwrap_or(line));
         }
     } else if kind == "written" {
-        doorward_inspect::written::prepare();
         for line in lines.lines() {
             let item: serde_json::Value = serde_json::from_str(line)?;
             let text = item["text"].as_str().unwrap_or_default();

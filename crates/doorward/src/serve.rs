@@ -39,8 +39,6 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 
 pub fn run(options: Serve, inherited: Inherited) -> Result<(), Failed> {
     logging::start(&options.log, options.log_format)?;
-    // Initialized in advance, so that no call waits for it.
-    doorward_inspect::written::prepare();
     let read = settings(&options)?;
     // Not earlier: the configuration may be one of them.
     inherited.close();

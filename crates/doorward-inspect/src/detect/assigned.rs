@@ -4,11 +4,13 @@
 //! code), and placeholders are left out.
 
 use std::ops::Range;
+use std::sync::LazyLock;
 
 use super::found::{ASSIGNED, Context, Match, entropy, is_word_byte};
+use super::literals::Literals;
 
 /// Words of which a name of a secret contains one.
-pub(crate) const KEYWORDS: [&str; 36] = [
+pub(super) const KEYWORDS: [&str; 36] = [
     "_key",
     "-key",
     "password",
@@ -46,6 +48,13 @@ pub(crate) const KEYWORDS: [&str; 36] = [
     "storage_key",
     "sas_key",
 ];
+
+/// Whether a text has a keyword.
+pub(crate) fn has_keyword(text: &str) -> bool {
+    static ALL: LazyLock<Literals<()>> =
+        LazyLock::new(|| Literals::new(KEYWORDS.map(|word| (word.to_owned(), false, ()))));
+    ALL.is_in(text.as_bytes())
+}
 
 /// Names of which a value may be short and need not be random.
 const PASSWORDS: [&str; 5] = ["password", "passwd", "passphrase", "passcode", "pwd"];

@@ -2,12 +2,13 @@
 
 use std::collections::HashSet;
 use std::ops::Range;
+use std::sync::Arc;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind};
 use aws_lc_rs::digest;
 
-use super::file::{DetectorFile, DetectorRule};
+use super::file::{DetectorFile, DetectorRule, Position};
 use super::found::{BUILT_IN, Context, Match, is_word_byte};
+use super::literals::Literals;
 use super::rule::{Lazy, MAX_REACH, Rule};
 use super::{assigned, families, number};
 use crate::budget::Budget;
@@ -30,9 +31,7 @@ pub struct Detectors {
     /// In lower case.
     classes: HashSet<String>,
     off: HashSet<usize>,
-    automaton: AhoCorasick,
-    /// By pattern of the automaton.
-    triggers: Vec<Vec<Trigger>>,
+    literals: Literals<Trigger>,
     regexes: Vec<Rule>,
     fields: Vec<(Vec<String>, usize)>,
     hashes: Vec<Hashes>,
@@ -47,6 +46,15 @@ enum Trigger {
     Rule(usize),
     /// A keyword that secrets are assigned to.
     Assigned,
+}
+
+/// A search in a text.
+struct Search<'a> {
+    text: &'a str,
+    /// By rule, up to where it has searched: literals in what it has searched are not searched again.
+    searched: Vec<usize>,
+    reach: usize,
+    found: Vec<Match>,
 }
 
 #[derive(Debug)]
@@ -86,10 +94,12 @@ impl Detectors {
         let mut names: Vec<(String, String)> =
             BUILT_IN.iter().map(|(id, class)| ((*id).to_owned(), (*class).to_owned())).collect();
         let mut off = HashSet::new();
-        let mut literals: Vec<(String, Trigger)> =
-            assigned::KEYWORDS.iter().map(|word| ((*word).to_owned(), Trigger::Assigned)).collect();
+        let mut literals: Vec<(String, bool, Trigger)> = assigned::KEYWORDS
+            .iter()
+            .map(|word| ((*word).to_owned(), false, Trigger::Assigned))
+            .collect();
         let (mut regexes, mut fields, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
-        for (rule, is_ready_made) in rules.iter().zip(is_ready_made) {
+        for (at, (rule, is_ready_made)) in rules.iter().zip(is_ready_made).enumerate() {
             let bad = |why: String| BadDetector::Detector { id: rule.id.clone(), why };
             let detector = names.len();
             let is_name = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
@@ -114,8 +124,8 @@ impl Detectors {
                 }
                 Some(regex) => {
                     let regex = match is_ready_made {
-                        true => Lazy::later(regex),
-                        false => Lazy::now(regex).map_err(&bad)?,
+                        true => families::regex(at),
+                        false => Arc::new(Lazy::now(regex).map_err(&bad)?),
                     };
                     regexes.push(Rule {
                         detector,
@@ -129,9 +139,9 @@ impl Detectors {
                 }
                 None => Trigger::Word(detector),
             };
-            literals.extend(
-                rule.literals.iter().map(|literal| (literal.to_ascii_lowercase(), trigger)),
-            );
+            let of_words = rule.regex.is_none() || rule.position == Position::Start;
+            literals
+                .extend(rule.literals.iter().map(|literal| (literal.clone(), of_words, trigger)));
             for field in &rule.fields {
                 let pattern = field
                     .strip_prefix('/')
@@ -158,24 +168,9 @@ impl Detectors {
                 why: "there is no such detector to turn off".into(),
             })?);
         }
-        let mut patterns: Vec<String> = Vec::new();
-        let mut triggers: Vec<Vec<Trigger>> = Vec::new();
-        literals.sort_by(|(one, _), (other, _)| one.cmp(other));
-        for (literal, trigger) in literals {
-            if patterns.last() == Some(&literal) {
-                triggers.last_mut().into_iter().for_each(|all| all.push(trigger));
-            } else {
-                patterns.push(literal);
-                triggers.push(vec![trigger]);
-            }
-        }
-        let automaton = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
-            .build(&patterns)
-            .map_err(|error| BadDetector::Format(BadFile::whole(&error)))?;
         let classes = names.iter().map(|(_, class)| class.to_ascii_lowercase()).collect();
-        Ok(Self { names, classes, off, automaton, triggers, regexes, fields, hashes, own })
+        let literals = Literals::new(literals);
+        Ok(Self { names, classes, off, literals, regexes, fields, hashes, own })
     }
 
     /// The id of a detector.
@@ -218,54 +213,70 @@ impl Detectors {
 
     /// Whether a text has a literal of a detector, or may have a value that is known by its hash.
     pub(crate) fn may_find(&self, text: &str) -> bool {
-        !self.hashes.is_empty() || self.automaton.is_match(text)
+        !self.hashes.is_empty() || self.literals.is_in(text.as_bytes())
     }
 
     /// What is found in a text, in order and without overlaps: of two that overlap, the longer one.
     pub fn find(&self, text: &str, context: Context<'_>, budget: &mut Budget) -> Vec<Match> {
-        if !budget.take(text.len()) {
-            return Vec::new();
+        let whole = 0..text.len();
+        self.find_in(text, std::slice::from_ref(&whole), context, budget).0
+    }
+
+    /// What is found in parts of a text, which are in order and do not overlap: what begins in them, or has its literal
+    /// there. The text around them is read, too. With how far behind a literal that was seen its match may end.
+    pub(crate) fn find_in(
+        &self,
+        text: &str,
+        parts: &[Range<usize>],
+        context: Context<'_>,
+        budget: &mut Budget,
+    ) -> (Vec<Match>, usize) {
+        if !budget.take(parts.iter().map(Range::len).sum()) {
+            return (Vec::new(), 0);
         }
-        let mut found = Vec::new();
-        self.literals(text, budget, &mut found);
-        number::find(text, context, &mut found);
+        let mut search = Search { text, searched: Vec::new(), reach: 0, found: Vec::new() };
+        for part in parts {
+            self.literals.each(text.as_bytes(), part.clone(), |hit, triggers| {
+                triggers.iter().for_each(|it| self.literal(&hit, *it, &mut search, budget));
+                true
+            });
+            number::find(text, part.clone(), context, &mut search.found);
+        }
+        let Search { mut found, reach, .. } = search;
         assigned::member(text, context, &mut found);
         self.hashed(text, budget, &mut found);
         found.retain(|found| !self.off.contains(&found.detector));
-        resolve(found, |detector| self.class(detector) == "secret")
+        (resolve(found, |detector| self.class(detector) == "secret"), reach)
     }
 
-    fn literals(&self, text: &str, budget: &mut Budget, found: &mut Vec<Match>) {
-        // Up to where a rule has searched: literals in what it has searched are not searched again.
-        let mut searched: Vec<usize> = Vec::new();
-        for hit in self.automaton.find_overlapping_iter(text) {
-            for trigger in &self.triggers[hit.pattern().as_usize()] {
-                match trigger {
-                    Trigger::Word(detector) => {
-                        let bytes = text.as_bytes();
-                        let is_part =
-                            |byte: Option<&u8>| byte.is_some_and(|byte| is_word_byte(*byte));
-                        let before =
-                            hit.start().checked_sub(1).and_then(|before| bytes.get(before));
-                        let bounded =
-                            |edge: u8, next: Option<&u8>| !is_word_byte(edge) || !is_part(next);
-                        if bounded(bytes[hit.start()], before)
-                            && bounded(bytes[hit.end() - 1], bytes.get(hit.end()))
-                        {
-                            found.push(Match { detector: *detector, range: hit.range() });
-                        }
-                    }
-                    Trigger::Assigned => assigned::after(text, hit.range(), found),
-                    Trigger::Rule(number) => {
-                        searched.resize(self.regexes.len(), 0);
-                        let rule = &self.regexes[*number];
-                        if let Some(range) =
-                            rule.search(text, hit.range(), &mut searched[*number], budget)
-                        {
-                            found.push(Match { detector: rule.detector, range });
-                        }
-                    }
+    /// Searches around a literal.
+    fn literal(
+        &self,
+        hit: &Range<usize>,
+        trigger: Trigger,
+        search: &mut Search<'_>,
+        budget: &mut Budget,
+    ) {
+        let text = search.text;
+        match trigger {
+            Trigger::Word(detector) => {
+                let bytes = text.as_bytes();
+                let is_part = |byte: Option<&u8>| byte.is_some_and(|byte| is_word_byte(*byte));
+                let before = hit.start.checked_sub(1).and_then(|before| bytes.get(before));
+                let bounded = |edge: u8, next: Option<&u8>| !is_word_byte(edge) || !is_part(next);
+                if bounded(bytes[hit.start], before)
+                    && bounded(bytes[hit.end - 1], bytes.get(hit.end))
+                {
+                    search.found.push(Match { detector, range: hit.clone() });
                 }
+            }
+            Trigger::Assigned => assigned::after(text, hit.clone(), &mut search.found),
+            Trigger::Rule(number) => {
+                search.searched.resize(self.regexes.len(), 0);
+                let rule = &self.regexes[number];
+                search.reach = search.reach.max(rule.reach);
+                let range = rule.search(text, hit.clone(), &mut search.searched[number], budget);
+                search.found.extend(range.map(|range| Match { detector: rule.detector, range }));
             }
         }
     }

@@ -3,8 +3,11 @@
 //! They are YAML like the files of operators, but every gateway reads them: these use one line a member, in one style of
 //! quotes each, and are read without a parser of YAML, which would take most of the time and memory of a start.
 
+use std::sync::{Arc, LazyLock};
+
 use super::engine::BadDetector;
 use super::file::{DetectorRule, Position, default_lengths, default_reach};
+use super::rule::Lazy;
 use crate::rules::Examples;
 use crate::yaml::BadFile;
 
@@ -25,6 +28,16 @@ pub(super) fn all() -> Result<Vec<DetectorRule>, BadDetector> {
         }
     }
     Ok(rules)
+}
+
+/// The regular expression of a family, by its number in [`all`]. All detectors share it, and what it is compiled to.
+pub(super) fn regex(number: usize) -> Arc<Lazy> {
+    static ALL: LazyLock<Vec<Arc<Lazy>>> = LazyLock::new(|| {
+        let rules = all().unwrap_or_default();
+        let regex = |rule: DetectorRule| Arc::new(Lazy::later(&rule.regex.unwrap_or_default()));
+        rules.into_iter().map(regex).collect()
+    });
+    ALL[number].clone()
 }
 
 /// Takes one line; `None` if it is not understood.

@@ -1,6 +1,6 @@
 //! Finds secrets and personal data in a text.
 //!
-//! One automaton finds the literals of all detectors; a detector's own check runs only on a bounded window around its
+//! One pass finds the literals of all detectors; a detector's own check runs only on a bounded window around its
 //! literal. Numbers (cards, national ids, phones, addresses) are read in one pass over the text. So the work is linear, and
 //! random text and base64 cost little more than a copy.
 
@@ -11,6 +11,7 @@ mod engine;
 mod families;
 mod file;
 mod found;
+mod literals;
 mod national;
 mod network;
 mod number;
@@ -19,7 +20,7 @@ mod rule;
 mod run;
 mod token;
 
-pub(crate) use assigned::KEYWORDS;
+pub(crate) use assigned::has_keyword;
 pub use engine::{BadDetector, Detectors};
 pub use file::{DetectorFile, DetectorRule, Position};
 pub use found::{Context, Match};

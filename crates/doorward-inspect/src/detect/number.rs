@@ -1,5 +1,7 @@
 //! One pass over a text for what needs no literal: numbers, addresses, ids with check characters.
 
+use std::ops::Range;
+
 use super::found::{ASSIGNED, Context, Match, NATIONAL, PASSPORT, PHONE, is_near};
 use super::run::{LONGEST, Run, goes_on};
 use super::{assigned, contact, national, network, person, token};
@@ -33,14 +35,14 @@ static KINDS: [u8; 256] = {
 const OF_ONE: usize = 6;
 const OF_SEVERAL: usize = 4;
 
-/// Finds numbers, addresses and ids in a text.
-pub(super) fn find(text: &str, context: Context<'_>, found: &mut Vec<Match>) {
+/// Finds numbers, addresses and ids that begin in a part of a text.
+pub(super) fn find(text: &str, part: Range<usize>, context: Context<'_>, found: &mut Vec<Match>) {
     let bytes = text.as_bytes();
-    let mut at = 0;
+    let mut at = part.start;
     loop {
-        let kinds = bytes[at..].iter().map(|byte| KINDS[usize::from(*byte)]);
-        at += kinds.take_while(|kind| *kind == 0).count();
-        let Some(byte) = bytes.get(at) else { return };
+        let rest = bytes.get(at..part.end).unwrap_or_default();
+        at += rest.iter().take_while(|byte| KINDS[usize::from(**byte)] == 0).count();
+        let Some(byte) = bytes[..part.end].get(at) else { return };
         match byte {
             b'@' => {
                 contact::email(text, at, found);

@@ -1,7 +1,7 @@
 //! Regular expressions that run on a window around a literal.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use regex_automata::meta::Regex;
 use regex_automata::util::syntax;
@@ -24,7 +24,7 @@ const BEHIND: usize = 128;
 #[derive(Debug)]
 pub(super) struct Rule {
     pub detector: usize,
-    pub regex: Lazy,
+    pub regex: Arc<Lazy>,
     pub position: Position,
     pub reach: usize,
     pub entropy: f64,

@@ -30,6 +30,11 @@ pub(crate) struct Outcome {
     pub found: Vec<InString>,
 }
 
+/// Bytes before and behind an edit in which what is found may depend on it: names with their values before it, and what
+/// is near a value behind it.
+const BEFORE: usize = 704;
+const BEHIND: usize = 256;
+
 /// Redacts a string, until nothing that is to be replaced is left in it.
 pub(crate) fn redact(
     redactor: &Redactor<'_>,
@@ -37,92 +42,163 @@ pub(crate) fn redact(
     context: Context<'_>,
     budget: &mut Budget,
 ) -> Outcome {
-    let mut outcome = once(redactor, text, context, budget, true);
-    for _ in 0..ROUNDS {
+    let (mut outcome, mut edits) = once(redactor, text, context, budget, None);
+    for _ in 0..=ROUNDS {
         let Some(text) = &outcome.text else { return outcome };
-        let next = once(redactor, text, context, budget, true);
+        // What is far from what was replaced was searched before.
+        let parts = edits.parts(text);
+        let (next, made) = once(redactor, text, context, budget, Some(&parts));
         if next.text.is_none() {
             return outcome;
         }
-        outcome.text = next.text;
+        let reach = made.reach.max(edits.reach);
+        (outcome.text, edits) = (next.text, Edits { reach, ..made });
     }
     // What is left makes new findings again and again: nothing of it is passed on.
-    if let (Some(text), Some(first)) = (&mut outcome.text, outcome.found.first())
-        && once(redactor, text, context, budget, true).text.is_some()
-    {
+    if let (Some(text), Some(first)) = (&mut outcome.text, outcome.found.first()) {
         *text = Replacement::mask(redactor.detectors.class(first.detector));
     }
     outcome
 }
 
-/// One round. `opens`: encoded parts are opened.
+/// What was replaced in a round.
+#[derive(Debug, Default)]
+struct Edits {
+    /// In the new text, in order.
+    ranges: Vec<Range<usize>>,
+    /// Bytes that a match has behind its literal at most.
+    reach: usize,
+    /// Something was found and left as it is.
+    leaves: bool,
+}
+
+impl Edits {
+    /// The parts of the new text in which something else may be found than in the old one.
+    fn parts(&self, text: &str) -> Vec<Range<usize>> {
+        let bytes = text.as_bytes();
+        // What is left may cover what is not, from far away.
+        if self.leaves {
+            return vec![0..bytes.len()];
+        }
+        // Numbers are read from where one may begin.
+        let goes_on = |byte: &u8| {
+            !byte.is_ascii() || byte.is_ascii_alphanumeric() || b" -./_+():@%\\".contains(byte)
+        };
+        let mut parts: Vec<Range<usize>> = Vec::new();
+        for edit in &self.ranges {
+            let end = (edit.end + BEHIND).min(bytes.len());
+            let least = edit.start.saturating_sub(BEFORE.max(self.reach + BEHIND));
+            if let Some(last) = parts.last_mut().filter(|last| least <= last.end) {
+                last.end = end;
+                continue;
+            }
+            let from = parts.last().map_or(0, |last| last.end);
+            let more = bytes[from..least].iter().rev().take_while(|byte| goes_on(byte)).count();
+            match parts.last_mut().filter(|_| least - more == from) {
+                Some(last) => last.end = end,
+                None => parts.push(least - more..end),
+            }
+        }
+        parts
+    }
+}
+
+/// One round: in all of a text with its encoded parts, or in parts of it after an earlier round.
 fn once(
     redactor: &Redactor<'_>,
     text: &str,
     context: Context<'_>,
     budget: &mut Budget,
-    opens: bool,
-) -> Outcome {
-    let mut outcome = Outcome::default();
-    let mut replacements: Vec<(Range<usize>, String)> = Vec::new();
-    let made = made_before(redactor, text);
-    let matches = redactor.detectors.find(text, context, budget);
-    let mut add = |outcome: &mut Outcome, range: Range<usize>, detector: usize, value: &str| {
-        let is_made = first_behind(&made, range.start).is_some_and(|made| made.start < range.end);
-        if is_made || redactor.spares(value) {
+    parts: Option<&[Range<usize>]>,
+) -> (Outcome, Edits) {
+    let whole = 0..text.len();
+    let parts = parts.unwrap_or(std::slice::from_ref(&whole));
+    let mut round = Round::new(redactor, text);
+    let (matches, reach) = redactor.detectors.find_in(text, parts, context, budget);
+    let known: Vec<Range<usize>> = matches.iter().map(|found| found.range.clone()).collect();
+    for found in &matches {
+        round.add(found.range.clone(), found.detector, &text[found.range.clone()]);
+    }
+    // With escapes and percent encoding read.
+    for part in escaped_parts(text, AROUND) {
+        if first_behind(parts, part.start).is_none_or(|searched| searched.start >= part.end) {
+            continue;
+        }
+        let Some((plain, map)) = unescaped(&text[part.clone()]) else { continue };
+        for found in redactor.detectors.find(&plain, context, budget) {
+            let range = map.original(found.range.clone());
+            let range = part.start + range.start..part.start + range.end;
+            let around = first_behind(&known, range.start);
+            if !around.is_some_and(|known| known.start <= range.start && range.end <= known.end) {
+                round.add(range, found.detector, &plain[found.range]);
+            }
+        }
+    }
+    for part in open(text) {
+        if first_behind(&known, part.range.start).is_some_and(|known| known.start < part.range.end)
+        {
+            continue;
+        }
+        if !budget.take(part.text.len()) {
+            break;
+        }
+        let mut inner = Round::new(redactor, &part.text);
+        for found in redactor.detectors.find(&part.text, Context::default(), budget) {
+            inner.add(found.range.clone(), found.detector, &part.text[found.range]);
+        }
+        let (inner, _) = inner.end(0);
+        let in_part = |found: InString| InString { range: part.range.clone(), ..found };
+        round.found.extend(inner.found.into_iter().map(in_part));
+        let encoded =
+            |inner: String| (part.range.clone(), encode_base64(&inner, part.coding, part.padded));
+        round.replacements.extend(inner.text.map(encoded));
+    }
+    round.end(reach)
+}
+
+/// What is found in one round, and replaced at its end.
+struct Round<'a> {
+    redactor: &'a Redactor<'a>,
+    text: &'a str,
+    /// What was replaced before.
+    made: Vec<Range<usize>>,
+    found: Vec<InString>,
+    replacements: Vec<(Range<usize>, String)>,
+    leaves: bool,
+}
+
+impl<'a> Round<'a> {
+    fn new(redactor: &'a Redactor<'a>, text: &'a str) -> Self {
+        let made = made_before(redactor, text);
+        let (found, replacements) = (Vec::new(), Vec::new());
+        Self { redactor, text, made, found, replacements, leaves: false }
+    }
+
+    fn add(&mut self, range: Range<usize>, detector: usize, value: &str) {
+        let is_made =
+            first_behind(&self.made, range.start).is_some_and(|made| made.start < range.end);
+        if is_made || self.redactor.spares(value) {
+            self.leaves = true;
             return;
         }
-        let action = redactor.action(detector);
+        let action = self.redactor.action(detector);
+        let replacement = self.redactor.replacement(detector, action, value);
+        self.leaves |= replacement.is_none();
         if action == Action::Ignore {
             return;
         }
-        outcome.found.push(InString { detector, action, range: range.clone() });
-        replacements
-            .extend(redactor.replacement(detector, action, value).map(|text| (range, text)));
-    };
-    let known: Vec<Range<usize>> = matches.iter().map(|found| found.range.clone()).collect();
-    for found in &matches {
-        add(&mut outcome, found.range.clone(), found.detector, &text[found.range.clone()]);
+        self.found.push(InString { detector, action, range: range.clone() });
+        self.replacements.extend(replacement.map(|text| (range, text)));
     }
-    // With escapes and percent encoding read.
-    if opens {
-        for part in escaped_parts(text, AROUND) {
-            let Some((plain, map)) = unescaped(&text[part.clone()]) else { continue };
-            for found in redactor.detectors.find(&plain, context, budget) {
-                let range = map.original(found.range.clone());
-                let range = part.start + range.start..part.start + range.end;
-                let around = first_behind(&known, range.start);
-                if !around.is_some_and(|known| known.start <= range.start && range.end <= known.end)
-                {
-                    add(&mut outcome, range, found.detector, &plain[found.range]);
-                }
-            }
+
+    fn end(self, reach: usize) -> (Outcome, Edits) {
+        let mut outcome = Outcome { text: None, found: self.found };
+        let mut edits = Edits { ranges: Vec::new(), reach, leaves: self.leaves };
+        if !self.replacements.is_empty() {
+            outcome.text = Some(apply(self.text, self.replacements, &mut edits.ranges));
         }
-        for part in open(text) {
-            if first_behind(&known, part.range.start)
-                .is_some_and(|known| known.start < part.range.end)
-            {
-                continue;
-            }
-            if !budget.take(part.text.len()) {
-                break;
-            }
-            let inner = once(redactor, &part.text, Context::default(), budget, false);
-            outcome.found.extend(
-                inner
-                    .found
-                    .into_iter()
-                    .map(|found| InString { range: part.range.clone(), ..found }),
-            );
-            replacements.extend(inner.text.map(|inner| {
-                (part.range.clone(), encode_base64(&inner, part.coding, part.padded))
-            }));
-        }
+        (outcome, edits)
     }
-    if !replacements.is_empty() {
-        outcome.text = Some(apply(text, replacements));
-    }
-    outcome
 }
 
 /// The first of some ranges, which are in order and do not overlap, that ends behind a place.
@@ -150,7 +226,12 @@ pub(super) fn is_replacement(redactor: &Redactor<'_>, text: &str) -> bool {
     made_before(redactor, text).first() == Some(&(0..text.len()))
 }
 
-fn apply(text: &str, mut replacements: Vec<(Range<usize>, String)>) -> String {
+/// A text with parts of it replaced, and where the replacements are in it.
+fn apply(
+    text: &str,
+    mut replacements: Vec<(Range<usize>, String)>,
+    made: &mut Vec<Range<usize>>,
+) -> String {
     replacements.sort_by_key(|(range, _)| (range.start, std::cmp::Reverse(range.end)));
     let mut out = String::with_capacity(text.len());
     let mut done = 0;
@@ -160,6 +241,7 @@ fn apply(text: &str, mut replacements: Vec<(Range<usize>, String)>) -> String {
         }
         if range.start >= done {
             out.push_str(&text[done..range.start]);
+            made.push(out.len()..out.len() + replacement.len());
             out.push_str(&replacement);
         }
         // Of overlapping parts, what the later one covers goes, too.

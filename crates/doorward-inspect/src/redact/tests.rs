@@ -191,6 +191,18 @@ proptest! {
     }
 
     #[test]
+    fn values_far_apart_are_redacted_as_each_alone(parts in proptest::collection::vec(prose(), 1..4), lines in 1usize..60) {
+        // More words between them than are searched again around what was replaced.
+        let between = format!("\n{}", "some words; and more of them,\n".repeat(lines));
+        let alone = |part: &String| redactor().text(part, &mut Budget::default()).text.unwrap_or_else(|| part.clone());
+        let expected = parts.iter().map(alone).collect::<Vec<_>>().join(&between);
+        let text = parts.join(&between);
+        let out = redactor().text(&text, &mut Budget::default()).text.unwrap_or(text);
+        prop_assert_eq!(&out, &expected);
+        prop_assert_eq!(redactor().text(&out, &mut Budget::default()).text, None);
+    }
+
+    #[test]
     fn a_text_in_parts_is_redacted_as_a_whole(text in prose(), cuts in proptest::collection::vec(0usize..400, 0..6)) {
         let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= text.len() && text.is_char_boundary(*cut)).collect();
         cuts.push(text.len());
@@ -203,6 +215,28 @@ proptest! {
         out += &stream.finish(&redactor(), &mut Budget::default()).text.unwrap();
         let whole = redactor().text(&text, &mut Budget::default()).text.unwrap_or(text);
         prop_assert_eq!(out, whole);
+    }
+}
+
+#[test]
+fn what_a_replacement_brings_up_is_redacted_however_long_the_text() {
+    let filler = "words and more of them;\n".repeat(200);
+    // Behind the mask of a secret, which is the name of one, and behind that of a long one.
+    let jwt = format!(
+        "eyJ{}.eyJ{}.{}",
+        "hbGciOiJIUzI1NiJ9".repeat(40),
+        "a1B2c3D4".repeat(60),
+        "x9Y8z7W6v5"
+    );
+    for value in [
+        "ghp_aB3dE6gH9jK2mN5pQ8rS1tU4vW7xY0zA1bC2: a8F3kd92LmQ0zX7v",
+        &format!("{jwt}: a8F3kd92LmQ0zX7v"),
+    ] {
+        let text = format!("{filler}{value}\n{filler}mail dana@example.org\n{filler}");
+        let out = redactor().text(&text, &mut Budget::default()).text.unwrap();
+        assert!(!out.contains("a8F3kd92") && !out.contains("dana"), "{value}");
+        assert_eq!(redactor().text(&out, &mut Budget::default()).text, None);
+        assert_eq!(out.matches(&*filler).count(), 3);
     }
 }
 

@@ -36,6 +36,9 @@ const URL: GeneralPurpose = GeneralPurpose::new(&alphabet::URL_SAFE, CONFIG);
 /// Shortest encoded part that is opened, in bytes.
 const SHORTEST: usize = 16;
 
+/// Most bytes of padding.
+const PADDING: usize = 2;
+
 /// How much is decoded before a part is taken for text, in bytes of the encoded form.
 const PROBE: usize = 24;
 
@@ -89,6 +92,13 @@ pub fn open(text: &str) -> Vec<Opened> {
                 continue;
             }
         }
+        // Most words are too short to be encoded, whatever follows.
+        let most = bytes.len().min(at + SHORTEST);
+        let word = bytes[at..most].iter().take_while(|byte| is_base64(**byte)).count();
+        if word + PADDING < SHORTEST {
+            at += word;
+            continue;
+        }
         let (end, is_broken) = run(bytes, at);
         if end - at >= SHORTEST {
             let part = &text[at..end];
@@ -114,7 +124,7 @@ fn run(bytes: &[u8], from: usize) -> (usize, bool) {
         is_broken = true;
         at += breaks;
     }
-    (at + bytes[at..].iter().take(2).take_while(|byte| **byte == b'=').count(), is_broken)
+    (at + bytes[at..].iter().take(PADDING).take_while(|byte| **byte == b'=').count(), is_broken)
 }
 
 fn decode(part: &str, is_broken: bool, at: usize) -> Option<Opened> {

@@ -1,7 +1,7 @@
 //! Cleans what is written: audit records, logs, spans, error texts. Secrets and personal data that the built-in detectors
 //! find are masked, whatever the settings of the operator say of what passes; what the operator's own detectors find, too.
 //!
-//! Whose text it is decides what is masked ([`Keep`]). The detectors are compiled once, at the first use ([`prepare`]).
+//! Whose text it is decides what is masked ([`Keep`]). Nothing is compiled in advance: a detector is when its literal is seen.
 
 mod lines;
 mod looks;
@@ -11,14 +11,13 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use aho_corasick::AhoCorasick;
 use arc_swap::ArcSwapOption;
 
 pub use lines::Lines;
 pub use members::members;
 
 use crate::budget::Budget;
-use crate::detect::{Context, Detectors, KEYWORDS};
+use crate::detect::{Context, Detectors, has_keyword};
 use crate::json::NotJson;
 use crate::redact::{Action, Plan, Redactor, string};
 
@@ -50,15 +49,14 @@ pub enum Keep {
 
 struct BuiltIn {
     detectors: Detectors,
-    /// What secrets are assigned to.
-    keywords: AhoCorasick,
     all: Plan,
     but_addresses: Plan,
     secrets: Plan,
 }
 
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
-    let (detectors, keywords) = built_in();
+    // The ready-made files are part of this crate; its tests parse them.
+    let detectors = Detectors::with(&[]).expect("the ready-made detectors are valid");
     let all = Plan::all(Action::Mask);
     let addresses = ["ip", "mac"].map(|class| (class.to_owned(), Action::Report));
     let but_addresses = Plan { classes: HashMap::from(addresses), ..all.clone() };
@@ -66,15 +64,8 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
         classes: HashMap::from([("secret".to_owned(), Action::Mask)]),
         ..Plan::all(Action::Report)
     };
-    BuiltIn { detectors, keywords, all, but_addresses, secrets }
+    BuiltIn { detectors, all, but_addresses, secrets }
 });
-
-fn built_in() -> (Detectors, AhoCorasick) {
-    // The ready-made files are part of this crate; its tests parse them.
-    let detectors = Detectors::with(&[]).expect("the ready-made detectors are valid");
-    let keywords = AhoCorasick::builder().ascii_case_insensitive(true).build(KEYWORDS);
-    (detectors, keywords.expect("the keywords are few"))
-}
 
 /// The detectors of the operator with the built-in ones, while there are any.
 static OWN: ArcSwapOption<Detectors> = ArcSwapOption::const_empty();
@@ -88,11 +79,6 @@ impl BuiltIn {
         };
         Redactor::new(own.unwrap_or(&self.detectors), plan, None)
     }
-}
-
-/// Compiles the detectors, which takes some milliseconds, so that nothing later waits for them.
-pub fn prepare() {
-    LazyLock::force(&BUILT_IN);
 }
 
 /// Uses detectors of the operator beside the built-in ones; `None` uses the built-in ones alone.
@@ -157,7 +143,7 @@ fn may_contain(text: &str) -> bool {
             return true;
         }
     }
-    text.len() >= SHORTEST && BUILT_IN.keywords.is_match(text)
+    text.len() >= SHORTEST && has_keyword(text)
 }
 
 #[cfg(test)]
