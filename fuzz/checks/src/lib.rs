@@ -9,6 +9,7 @@ pub mod scan;
 pub mod sse;
 pub mod to_handshake;
 pub mod to_modern;
+pub mod written;
 
 #[cfg(test)]
 mod tests {
@@ -74,5 +75,10 @@ mod tests {
     #[test]
     fn the_corpus_of_to_modern_holds() {
         run("to_modern", super::to_modern::check);
+    }
+
+    #[test]
+    fn the_corpus_of_written_holds() {
+        run("written", super::written::check);
     }
 }
