@@ -73,6 +73,7 @@ pub fn all() -> Vec<Route> {
         policies::SHOW.route(),
         policies::CHECK.route(),
         policies::DIFF.route(),
+        draft::DRAFT.route(),
         trying::TEST.route(),
         trying::EXPLAIN.route(),
         trying::SIMULATE.route(),
@@ -90,7 +91,9 @@ pub fn all() -> Vec<Route> {
         principals::PUT.route(),
         principals::REMOVE.route(),
         definitions::OF_SERVER.route(),
-        definitions::TOOLS_OF_ALL.route(),
+        tools::LIST.route(),
+        tools::SHOW.route(),
+        tools::CALLERS.route(),
         principals::RENAME.route(),
         registries::LIST.route(),
         registries::ENTRIES.route(),
@@ -140,7 +143,7 @@ pub fn paths() -> Vec<&'static str> {
 /// in a browser on this machine can (attack T10). What only tries policies changes nothing.
 pub fn closes(path: &str) -> bool {
     const CLOSING: [&str; 4] = ["keys", "policies", "principals", "apply"];
-    const TRYING: [&str; 5] = ["check", "diff", "explain", "simulate", "test"];
+    const TRYING: [&str; 6] = ["check", "diff", "draft", "explain", "simulate", "test"];
     let rest = path.strip_prefix("/admin/v1/").unwrap_or_default();
     let mut parts = rest.split('/');
     let noun = parts.next().unwrap_or_default();

@@ -113,6 +113,9 @@ pub struct Applied {
 pub struct Active {
     /// Number and digest, or the digest of the configuration's files. Empty: there are no policies.
     pub version: String,
+    /// The number, to be shown and rolled back to. Absent for files of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<i64>,
     /// The time zone of times in policies.
     pub zone: String,
     pub policies: Vec<Policy>,
@@ -185,10 +188,39 @@ pub(super) fn policy_of(set: &PolicySet, id: &str) -> Policy {
     }
 }
 
+/// The active policy files: as they were applied, or, of files of the configuration, their policies without what is between
+/// them. `None` if there are no policies.
+pub(super) async fn active_files(desk: &Desk) -> Result<Option<BTreeMap<String, String>>, Problem> {
+    let of_configuration = desk.settings().is_some_and(|it| !it.policy.files.is_empty());
+    if !of_configuration
+        && let Some(store) = desk.maybe_store()
+        && let Some(active) = store.active_policies().await?
+    {
+        return Ok(Some(active.files));
+    }
+    let Some(set) = desk.maybe_gateway().and_then(|gateway| gateway.policies().set.clone()) else {
+        return Ok(None);
+    };
+    let mut policies = policies_of(&set);
+    policies.sort_by(|one, other| (&one.file, one.line).cmp(&(&other.file, other.line)));
+    let mut files: BTreeMap<String, String> = BTreeMap::new();
+    for policy in policies {
+        let text = files.entry(policy.file).or_default();
+        if !text.is_empty() {
+            text.push('\n');
+        }
+        text.push_str(policy.text.trim());
+        text.push('\n');
+    }
+    Ok(Some(files))
+}
+
 async fn show(desk: &Desk) -> Result<Active, Problem> {
     if let Some(gateway) = desk.maybe_gateway() {
         let policies = gateway.policies();
+        let number = policies.version.split_once(' ').and_then(|(number, _)| number.parse().ok());
         return Ok(Active {
+            number,
             version: policies.version.clone(),
             zone: policies.zone_name.clone(),
             policies: policies.set.as_ref().map(|set| policies_of(set)).unwrap_or_default(),
@@ -196,11 +228,12 @@ async fn show(desk: &Desk) -> Result<Active, Problem> {
     }
     let zone = desk.settings().map_or_else(|| "UTC".into(), |it| it.policy.zone.clone());
     let Some(active) = desk.store()?.active_policies().await? else {
-        return Ok(Active { version: String::new(), zone, policies: Vec::new() });
+        let (version, policies) = (String::new(), Vec::new());
+        return Ok(Active { version, number: None, zone, policies });
     };
     let set = PolicySet::compile(&active.files).map_err(|findings| invalid(&findings))?;
     let version = format!("{} {}", active.version, active.digest);
-    Ok(Active { version, zone, policies: policies_of(&set) })
+    Ok(Active { version, number: Some(active.version), zone, policies: policies_of(&set) })
 }
 
 fn values(findings: &[Finding]) -> Vec<Value> {

@@ -110,6 +110,11 @@ pub struct Found {
     pub groups: Groups,
 }
 
+/// What was asked in a recorded call; `None` where no policy is asked.
+pub(super) fn request_of(record: Map<String, Value>, zone: &TimeZone) -> Option<Request> {
+    serde_json::from_value::<Record>(Value::Object(record)).ok()?.request(zone)
+}
+
 impl Record {
     /// What was asked; `None` where no policy is asked.
     fn request(&self, zone: &TimeZone) -> Option<Request> {

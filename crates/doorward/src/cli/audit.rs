@@ -34,6 +34,9 @@ pub enum Audit {
         span: Span,
         #[command(flatten)]
         filter: Box<Filter>,
+        /// Show the newest first
+        #[arg(long)]
+        newest: bool,
         /// Maximum number
         #[arg(short, long, value_name = "COUNT", default_value_t = 1_000)]
         limit: usize,
@@ -197,6 +200,8 @@ pub struct Filter {
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
     #[arg(long, value_name = "NAME")]
+    pub service_account: Option<String>,
+    #[arg(long, value_name = "NAME")]
     pub agent: Option<String>,
     /// A key's id
     #[arg(long, value_name = "ID")]
@@ -212,6 +217,29 @@ pub struct Filter {
     /// writes, reads, lists, events, acts
     #[arg(long, value_name = "CLASS")]
     pub class: Option<String>,
+    /// What the policies decided: allow, deny, hold
+    #[arg(long, value_name = "DECISION")]
+    pub decision: Option<String>,
+    /// The id of a policy that decided
+    #[arg(long, value_name = "ID")]
+    pub policy: Option<String>,
+    /// What inspection found, such as injection or secret
+    #[arg(long, value_name = "NAME")]
+    pub finding: Option<String>,
+    /// Such as tools/call
+    #[arg(long, value_name = "METHOD")]
+    pub method: Option<String>,
+    #[arg(long, value_name = "NAME")]
+    pub portal: Option<String>,
+    /// The name of a session, as records have it
+    #[arg(long, value_name = "NAME")]
+    pub session: Option<String>,
+    /// The id of a trace
+    #[arg(long, value_name = "ID")]
+    pub trace: Option<String>,
+    /// Calls that took this many milliseconds or longer
+    #[arg(long, value_name = "MILLISECONDS")]
+    pub slower_than: Option<u64>,
     /// Text anywhere in the record
     #[arg(long, value_name = "TEXT")]
     pub text: Option<String>,
@@ -220,7 +248,26 @@ pub struct Filter {
 impl Filter {
     /// Converts to a search filter.
     pub fn read(&self) -> records::Filter {
-        let Self { tenant, user, agent, key_id, server, tool, outcome, class, text } = self.clone();
-        records::Filter { tenant, user, agent, key: key_id, server, tool, outcome, class, text }
+        let all = self.clone();
+        records::Filter {
+            tenant: all.tenant,
+            user: all.user,
+            service_account: all.service_account,
+            agent: all.agent,
+            key: all.key_id,
+            server: all.server,
+            tool: all.tool,
+            outcome: all.outcome,
+            class: all.class,
+            decision: all.decision,
+            policy: all.policy,
+            finding: all.finding,
+            method: all.method,
+            portal: all.portal,
+            session: all.session,
+            trace: all.trace,
+            slower_than: all.slower_than,
+            text: all.text,
+        }
     }
 }

@@ -419,7 +419,7 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 25] = [
+const APART: [&str; 26] = [
     "approvals.approve",
     "approvals.refuse",
     "audit.retain",
@@ -431,6 +431,7 @@ const APART: [&str; 25] = [
     "logins.end_all",
     "policies.check",
     "policies.diff",
+    "policies.draft",
     "policies.explain",
     "policies.simulate",
     "policies.test",

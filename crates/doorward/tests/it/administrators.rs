@@ -292,6 +292,71 @@ fn policies_are_tried_before_they_are_applied() {
 }
 
 #[test]
+fn from_a_refused_call_a_rule_is_drafted_tried_and_applied() {
+    let gateway = governed();
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let caller = gateway.key(&["--user", "alice"]);
+    let client = crate::support::client::Modern::new(&gateway, "/mcp").bearing(&caller);
+    let administer = |method: &str, path: &str, body: &Value| {
+        let (status, answer) = gateway.administer(&admin, method, path, body);
+        assert_eq!(status, 200, "{path}: {answer}");
+        answer
+    };
+    // What permitted it is taken away.
+    let policies = administer("GET", "/admin/v1/policies", &Value::Null);
+    let number = policies["number"].as_i64().unwrap();
+    let path = format!("/admin/v1/policies/versions/{number}");
+    let mut files = administer("GET", &path, &Value::Null)["files"].clone();
+    let call = || client.call("sample__add", json!({ "a": 1, "b": 2 })).json();
+    assert!(call()["result"].is_object());
+    files["only.cedar"] = json!(
+        "@id(\"only\") forbid (principal, action == Action::\"call\", resource) unless { resource.name == \"echo\" };"
+    );
+    administer("PUT", "/admin/v1/policies", &json!({ "files": files }));
+    wait_for("it is refused", || call()["result"].is_null());
+    let mut id = String::new();
+    wait_for("the refusal is recorded", || {
+        let found =
+            administer("GET", "/admin/v1/audit?tool=add&decision=deny&policy=only", &Value::Null);
+        id = found["items"][0]["id"].as_str().unwrap_or_default().to_owned();
+        !id.is_empty()
+    });
+    // A rule that permits cannot prevail over one that forbids, and the draft says so.
+    let draft = administer("POST", "/admin/v1/policies/draft", &json!({ "record": id }));
+    assert_eq!((&draft["effect"], &draft["helps"]), (&json!("permit"), &json!(false)), "{draft}");
+    assert_eq!(draft["after"]["policies"][0]["id"], "only", "{draft}");
+    assert_eq!(
+        (&draft["who"][0], &draft["what"][0]),
+        (&json!("user:alice"), &json!("tool:sample/add"))
+    );
+    // Where no policy permits it, it does.
+    let files = json!({
+        "root.cedar": "permit (principal == User::\"root\", action in Action::\"administer\", resource);",
+        "vic.cedar": "permit (principal == User::\"vic\", action == Action::\"view\", resource);",
+    });
+    administer("PUT", "/admin/v1/policies", &json!({ "files": files }));
+    let draft = administer("POST", "/admin/v1/policies/draft", &json!({ "record": id }));
+    assert_eq!(draft["helps"], true, "{draft}");
+    let simulated =
+        administer("POST", "/admin/v1/policies/simulate", &json!({ "files": draft["files"] }));
+    assert_eq!(simulated["groups"][0]["turn"], "permitted", "{simulated}");
+    administer(
+        "PUT",
+        "/admin/v1/policies",
+        &json!({ "files": draft["files"], "note": "as drafted" }),
+    );
+    wait_for("it is permitted", || call()["result"].is_object());
+    let wrong = json!({ "record": id, "who": "role:root" });
+    let (status, answer) = gateway.administer(&admin, "POST", "/admin/v1/policies/draft", &wrong);
+    assert_eq!(status, 400, "{answer}");
+    // Who may not read the log learns nothing of it.
+    let viewer = gateway.key(&["--user", "vic", "--administer"]);
+    let asked = json!({ "record": id });
+    let (status, answer) = gateway.administer(&viewer, "POST", "/admin/v1/policies/draft", &asked);
+    assert_eq!(status, 404, "{answer}");
+}
+
+#[test]
 fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
     let gateway = governed();
     let auditor = gateway.key(&["--user", "ada", "--role", "auditor", "--administer"]);
@@ -313,6 +378,23 @@ fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
     let (_, rest) = calls(&auditor, &format!("&limit=1&cursor={next}"));
     assert_ne!(page["items"], rest["items"]);
     assert!(rest["next_cursor"].is_null(), "{rest}");
+    let newest = calls(&auditor, "&order=newest").1;
+    assert_eq!(newest["items"][0], rest["items"][0]);
+    assert_eq!(newest["items"][1], page["items"][0]);
+    for (filter, count) in [
+        ("&decision=allow", 2),
+        ("&decision=deny", 0),
+        ("&method=tools%2Fcall", 2),
+        ("&method=prompts%2Fget", 0),
+        ("&finding=secret", 0),
+        ("&slower_than=60000", 0),
+        ("&slower_than=0", 2),
+        ("&service_account=x", 0),
+    ] {
+        let found = calls(&auditor, filter).1;
+        assert_eq!(found["items"].as_array().map(Vec::len), Some(count), "{filter}: {found}");
+    }
+    assert_eq!(calls(&auditor, "&order=latest").0, 400);
     // An admin of a tenant sees its records, when they ask for them, and no others.
     assert_eq!(calls(&tom, "").0, 403);
     let (status, own) = calls(&tom, "&tenant=acme");
@@ -334,4 +416,93 @@ fn the_audit_log_is_searched_verified_and_held_over_the_admin_api() {
     let path = format!("/admin/v1/audit/holds/{}", held["id"].as_str().unwrap());
     assert_eq!(gateway.administer(&tom, "DELETE", &path, &json!({})).0, 403);
     assert_eq!(gateway.administer(&auditor, "DELETE", &path, &json!({})).0, 200);
+}
+
+#[test]
+fn the_newest_records_are_the_oldest_backwards_page_by_page() {
+    let gateway = governed();
+    let auditor = gateway.key(&["--user", "ada", "--role", "auditor", "--administer"]);
+    let caller = gateway.key(&["--user", "alice"]);
+    let client = crate::support::client::Modern::new(&gateway, "/mcp").bearing(&caller);
+    const CALLS: usize = 45;
+    for number in 0..CALLS {
+        client.call("sample__add", json!({ "a": number, "b": 2 }));
+    }
+    let get = |more: &str| {
+        let path = format!("/admin/v1/audit?tool=add{more}");
+        let (status, page) = gateway.administer(&auditor, "GET", &path, &Value::Null);
+        assert_eq!(status, 200, "{page}");
+        page
+    };
+    let mut oldest = Vec::new();
+    wait_for("all calls are recorded", || {
+        oldest = get("")["items"].as_array().cloned().unwrap_or_default();
+        oldest.len() == CALLS && oldest.iter().all(|record| record["kind"] == "call")
+    });
+    let (mut newest, mut cursor): (Vec<Value>, _) = (Vec::new(), String::new());
+    for _ in 0..=CALLS {
+        let page = get(&format!("&order=newest&limit=7{cursor}"));
+        newest.extend(page["items"].as_array().cloned().unwrap_or_default());
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    oldest.reverse();
+    let ids = |records: &[Value]| records.iter().map(|it| it["id"].to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(&newest), ids(&oldest));
+    assert_eq!(newest, oldest);
+}
+
+#[test]
+fn a_tool_is_shown_with_who_may_call_it() {
+    let gateway = governed();
+    let admin = gateway.key(&["--user", "root", "--admin"]);
+    let get = |path: &str| gateway.administer(&admin, "GET", path, &Value::Null);
+    for (name, body) in [
+        ("user/ada", json!({ "roles": ["clerk"], "tenant": "acme" })),
+        ("user/bob", json!({})),
+        ("agent/bot", json!({ "disabled": true })),
+        ("team/staff", json!({})),
+    ] {
+        let path = format!("/admin/v1/principals/{name}");
+        let (status, answer) = gateway.administer(&admin, "PUT", &path, &body);
+        assert!(status < 300, "{name}: {answer}");
+    }
+    let files = json!({
+        "admin.cedar": "permit (principal, action in Action::\"administer\", resource);",
+        "clerks.cedar": "@id(\"clerks\") permit (principal in Role::\"clerk\", action, resource == Tool::\"sample/add\");",
+        "echo.cedar": "@id(\"echo\") permit (principal, action == Action::\"call\", resource == Tool::\"sample/echo\");\n\
+                       @id(\"waits\") @approval(\"role:lead\") forbid (principal == User::\"bob\", action == Action::\"call\", resource);",
+    });
+    let (status, answer) =
+        gateway.administer(&admin, "PUT", "/admin/v1/policies", &json!({ "files": files }));
+    assert_eq!(status, 200, "{answer}");
+    let (status, tool) = get("/admin/v1/tools/sample/add");
+    assert_eq!((status, &tool["name"]), (200, &json!("add")), "{tool}");
+    assert!(tool["definition"]["inputSchema"].is_object(), "{tool}");
+    assert_eq!(get("/admin/v1/tools/sample/nothing").0, 404);
+    assert_eq!(get("/admin/v1/tools/nothing/add").0, 404);
+    let outcome = |tool: &str, kind: &str, name: &str| {
+        let (status, page) = get(&format!("/admin/v1/tools/sample/{tool}/callers?kind={kind}"));
+        assert_eq!(status, 200, "{page}");
+        let of = page["items"].as_array().unwrap().iter().find(|item| item["name"] == name);
+        let of = of.unwrap_or_else(|| panic!("{name} is not in {page}"));
+        of["decided"].clone()
+    };
+    wait_for("the policies are active", || outcome("add", "user", "ada")["outcome"] == "permitted");
+    assert_eq!(outcome("add", "user", "ada")["policies"][0]["id"], "clerks");
+    assert_eq!(outcome("add", "user", "bob")["outcome"], "refused");
+    assert_eq!(outcome("echo", "user", "bob")["outcome"], "held");
+    assert_eq!(outcome("echo", "agent", "bot")["outcome"], "disabled");
+    // The same by principal; nothing is called.
+    let (_, tools) = get("/admin/v1/tools?as=user:ada&q=add");
+    assert_eq!(tools["items"][0]["decided"]["outcome"], "permitted", "{tools}");
+    let (_, tools) = get("/admin/v1/tools?as=user:bob&server=sample");
+    let by_name = |name: &str| {
+        let all = tools["items"].as_array().unwrap();
+        all.iter().find(|it| it["name"] == name).unwrap()["decided"]["outcome"].clone()
+    };
+    assert_eq!((by_name("add"), by_name("echo")), (json!("refused"), json!("held")));
+    assert_eq!(get("/admin/v1/tools?as=user:nobody").0, 404);
+    assert_eq!(get("/admin/v1/tools?as=team:staff").0, 404);
+    assert_eq!(get("/admin/v1/tools?as=ada").0, 400);
 }

@@ -3,6 +3,7 @@
 mod evidence;
 mod exports;
 mod lines;
+mod newest;
 pub mod records;
 mod retain;
 mod verify;
@@ -31,7 +32,7 @@ use crate::problem::{Code, Problem};
 pub const SEARCH: Operation<Search, Page<Record>> = Operation::new(
     "audit.search",
     (Verb::Get, "/admin/v1/audit"),
-    "Search audit records, the oldest first",
+    "Search audit records",
     (Action::ReadAudit, On::Named(|_, search| desk::of_tenant(search.filter.tenant.as_deref()))),
     |desk, search| Box::pin(async move { search_records(&desk, search).await }),
 );
@@ -79,10 +80,22 @@ pub struct Search {
     /// Before this time, in milliseconds since 1970. Default: now.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<i64>,
+    pub order: Order,
     #[serde(flatten)]
     pub filter: Filter,
     #[serde(flatten)]
     pub paging: Paging,
+}
+
+/// Which records come first.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Order {
+    #[default]
+    Oldest,
+    /// Each call when it began. A page may have fewer items than asked for, or none, and continue nevertheless: what is
+    /// read for one page is bounded.
+    Newest,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -135,6 +148,9 @@ fn sees_payloads(desk: &Desk, tenant: &str) -> bool {
 }
 
 async fn search_records(desk: &Desk, search: Search) -> Result<Page<Record>, Problem> {
+    if search.order == Order::Newest {
+        return newest::newest(desk, search).await;
+    }
     let paging = search.paging;
     let count = paging.count_at(desk)?;
     // A cursor names the end of the time and how many records came before.
@@ -181,7 +197,7 @@ async fn search_records(desk: &Desk, search: Search) -> Result<Page<Record>, Pro
     Ok(Page { items, next_cursor })
 }
 
-async fn show(desk: &Desk, id: &str) -> Result<Found, Problem> {
+pub(super) async fn show(desk: &Desk, id: &str) -> Result<Found, Problem> {
     let mut records = Vec::new();
     let mut is_hidden = false;
     for line in lines_of(desk.store()?, id).await? {

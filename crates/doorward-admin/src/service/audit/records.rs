@@ -35,15 +35,10 @@ impl Joining {
             }
             Some("closed") => {
                 // Opened before what is looked at: only its end is known.
-                let Some(mut whole) = self.open.remove(text(&record, "id")) else {
+                let Some(opened) = self.open.remove(text(&record, "id")) else {
                     return Some(record);
                 };
-                whole.insert("closed_at".into(), record.get("at").cloned().unwrap_or_default());
-                for (name, value) in record {
-                    whole.entry(name).or_insert(value);
-                }
-                whole.insert("kind".into(), "call".into());
-                Some(whole)
+                Some(joined(opened, record))
             }
             _ => Some(record),
         }
@@ -55,6 +50,16 @@ impl Joining {
         rest.sort_by(|one, other| text(one, "at").cmp(text(other, "at")));
         rest
     }
+}
+
+/// The record of a call, from those that open and close it.
+pub fn joined(mut opened: Record, closed: Record) -> Record {
+    opened.insert("closed_at".into(), closed.get("at").cloned().unwrap_or_default());
+    for (name, value) in closed {
+        opened.entry(name).or_insert(value);
+    }
+    opened.insert("kind".into(), "call".into());
+    opened
 }
 
 /// Goes through all records of a time until told to stop.
@@ -121,6 +126,8 @@ pub struct Filter {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub service_account: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub agent: Option<String>,
     /// A key's id.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,6 +143,29 @@ pub struct Filter {
     /// `writes`, `reads`, `lists`, `events` or `acts`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub class: Option<String>,
+    /// `allow`, `deny` or `hold`: what the policies decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decision: Option<String>,
+    /// The id of a policy that decided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// What inspection found, in the call or in what came back, such as `injection` or `secret`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<String>,
+    /// Such as `tools/call`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub portal: Option<String>,
+    /// The name of a session, as records have it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The id of a trace.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trace: Option<String>,
+    /// Calls that took this many milliseconds or longer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub slower_than: Option<u64>,
     /// Text anywhere in the record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
@@ -148,11 +178,20 @@ impl Filter {
         };
         is(&self.tenant, "tenant")
             && is(&self.user, "user")
+            && is(&self.service_account, "service_account")
             && is(&self.agent, "agent")
             && is(&self.key, "key")
             && is(&self.server, "server")
             && is(&self.outcome, "outcome")
             && is(&self.class, "class")
+            && is(&self.decision, "decision")
+            && is(&self.method, "method")
+            && is(&self.portal, "portal")
+            && is(&self.session, "session")
+            && is(&self.trace, "trace")
+            && self.policy.as_deref().is_none_or(|id| has(record.get("policies"), id))
+            && self.finding.as_deref().is_none_or(|finding| has_found(record, finding))
+            && self.slower_than.is_none_or(|least| took(record) >= least.saturating_mul(1_000))
             && self
                 .tool
                 .as_deref()
@@ -161,4 +200,24 @@ impl Filter {
                 serde_json::to_string(record).is_ok_and(|whole| whole.contains(wanted))
             })
     }
+}
+
+/// Whether a member of a record is a list with this text.
+fn has(list: Option<&Value>, wanted: &str) -> bool {
+    list.and_then(Value::as_array)
+        .is_some_and(|list| list.iter().any(|item| item.as_str() == Some(wanted)))
+}
+
+/// Whether inspection found this in a call or in what came back, among findings or classes of data.
+fn has_found(record: &Record, wanted: &str) -> bool {
+    let returned = record.get("returned");
+    ["findings", "data"].iter().any(|name| {
+        has(record.get(*name), wanted) || has(returned.and_then(|it| it.get(name)), wanted)
+    })
+}
+
+/// How long a call took, in microseconds: here and at the server.
+fn took(record: &Record) -> u64 {
+    let part = |name: &str| record.get(name).and_then(Value::as_u64).unwrap_or_default();
+    part("gateway_us").saturating_add(part("upstream_us"))
 }

@@ -30,11 +30,12 @@ pub async fn run(options: Audit) -> Result<(), Failed> {
         Audit::Tail { kept, filter, number, follow, json } => {
             tail(&place(&kept).await?, &filter.read(), number, follow, json).await
         }
-        Audit::Search { kept, span, filter, limit, json } => {
+        Audit::Search { kept, span, filter, newest, limit, json } => {
             let span = span.read();
             let wanted = audit::Search {
                 from: Some(span.from),
                 to: Some(span.to),
+                order: if newest { audit::Order::Newest } else { audit::Order::Oldest },
                 filter: filter.read(),
                 ..audit::Search::default()
             };
