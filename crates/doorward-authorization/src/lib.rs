@@ -44,7 +44,7 @@ use doorward_config::{
 use doorward_governance::stops::{CallerFacts, StopKind, Stops};
 use doorward_identity::delegation;
 use doorward_identity::identity::issuer::Issuer;
-use doorward_identity::identity::{Peer, Shown};
+use doorward_identity::identity::{CallerToken, Peer};
 use doorward_identity::seal::Sealer;
 use doorward_identity::signing::Signing;
 
@@ -163,12 +163,12 @@ impl Authorization {
     }
 
     /// The provider's ID token of a valid grant.
-    pub async fn signed_in(&self, store: &Store, grant: &str) -> Option<Shown> {
+    pub async fn signed_in(&self, store: &Store, grant: &str) -> Option<CallerToken> {
         let server = self.server.load_full()?;
         let grant = store.grant(grant).await.ok()?.filter(|grant| grant.is_good_at(now()))?;
         let kept = grant.secret(&server.master).ok()??;
         let kept: Secrets = serde_json::from_str(&kept).ok()?;
-        kept.id_token.map(Shown::signed_in)
+        kept.id_token.map(CallerToken::signed_in)
     }
 
     /// Removes expired entries.

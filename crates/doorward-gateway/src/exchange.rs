@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 
 use crate::call::Failure;
 use doorward_config::Exchange;
-use doorward_identity::identity::{Caller, Shown};
+use doorward_identity::identity::{Caller, CallerToken};
 use doorward_identity::oauth::{self, TokenEndpoint};
 use doorward_identity::seal;
 use doorward_net::outbound;
@@ -32,7 +32,7 @@ type Place = (Arc<str>, Arc<str>, [u8; 32]);
 
 /// Tokens obtained for callers.
 #[derive(Debug, Default)]
-pub struct Behalf {
+pub struct Exchanges {
     slots: Mutex<HashMap<Place, Arc<Slot>>>,
     exchangers: Mutex<HashMap<Arc<str>, Arc<Exchanger>>>,
 }
@@ -60,7 +60,7 @@ impl Exchanger {
     /// Exchanges a caller's token for one for a server.
     async fn exchange(
         &self,
-        shown: &Shown,
+        presented: &CallerToken,
         resource: &str,
     ) -> Result<(HeaderValue, Duration), String> {
         let scopes = oauth::joined(&self.settings.scopes);
@@ -73,9 +73,9 @@ impl Exchanger {
             fields.push(("audience", audience));
         }
         let fetched = match &self.grant {
-            None => shown.exchange(&self.at, "access_token", &fields).await,
+            None => presented.exchange(&self.at, "access_token", &fields).await,
             Some(grant) => {
-                let jag = shown.exchange(&self.at, ID_JAG, &fields).await;
+                let jag = presented.exchange(&self.at, ID_JAG, &fields).await;
                 let jag = jag.map_err(|error| error.to_string())?;
                 let assertion =
                     jag.text("access_token").ok_or("the response contains no assertion")?;
@@ -100,7 +100,7 @@ impl Exchanger {
     }
 }
 
-impl Behalf {
+impl Exchanges {
     /// Drops expired tokens.
     pub fn sweep(&self) {
         let now = Instant::now();
@@ -127,7 +127,7 @@ impl Behalf {
         let mark = match (&caller.grant, &caller.credential) {
             // By the login, whichever claims the provider returned last.
             (Some(grant), _) => seal::sha256(grant.as_bytes()),
-            (None, Some(shown)) => shown.mark(),
+            (None, Some(presented)) => presented.mark(),
             (None, None) => return Ok(None),
         };
         let mut slots = self.slots.lock();

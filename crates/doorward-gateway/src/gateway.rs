@@ -24,12 +24,12 @@ pub use self::about::about_doorward;
 
 use crate::access::Policies;
 use crate::billing::Ledger;
-use crate::exchange::Behalf;
+use crate::exchange::Exchanges;
 use crate::life::Life;
 use crate::pins::Keeper;
 use crate::sessions::Sessions;
 use crate::stops::Emergency;
-use crate::store_sync::Kept;
+use crate::store_sync::StoreCopy;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_config::{Explain, Settings};
@@ -83,7 +83,7 @@ pub struct Gateway {
     pub identity: Identity,
     pub authorization: Authorization,
     pub signing: Signing,
-    pub behalf: Behalf,
+    pub exchanges: Exchanges,
     pub limiter: Limiter,
     pub ledger: Ledger,
     /// The labels that callers carry.
@@ -91,7 +91,7 @@ pub struct Gateway {
     pub conversations: Arc<Conversations>,
     pub telemetry: Telemetry,
     pub live: Live,
-    pub kept: Kept,
+    pub kept: StoreCopy,
     /// Which servers are served, and which are withheld.
     pub life: Life,
     /// When the entries of the registry were published and updated.
@@ -161,7 +161,7 @@ impl Gateway {
             identity: Identity::new(emergency.stops.clone()),
             authorization: Authorization::default(),
             signing: Signing::new(settings.store_key.as_ref()),
-            behalf: Behalf::default(),
+            exchanges: Exchanges::default(),
             limiter: Limiter::new(&settings),
             ledger: Ledger::default(),
             flow: Arc::new(Flow::new(&settings)),
@@ -170,7 +170,7 @@ impl Gateway {
             live: Live::default(),
             life: Life::new(store.is_some()),
             published: Default::default(),
-            kept: Kept::new(store),
+            kept: StoreCopy::new(store),
             emergency,
             approvals: News::default(),
             pins,
@@ -370,7 +370,7 @@ impl Gateway {
             }
             self.identity.sweep();
             self.identity.check_sessions().await;
-            self.behalf.sweep();
+            self.exchanges.sweep();
             if let Some(store) = self.kept.store() {
                 self.limiter.store_quotas(store).await;
             }

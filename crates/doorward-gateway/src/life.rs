@@ -134,10 +134,10 @@ fn serves(settings: &Settings, rows: &[StoredServer]) -> Served {
         let reviewed = settings.is_reviewed(wanted);
         let (state, why) = match row {
             Some(row) if reviewed && row.digest != wanted.approval_digest() => {
-                (State::Proposed, "it is another than the one that was proposed last")
+                (State::Proposed, "its settings differ from those that were proposed last")
             }
             Some(row) if reviewed => (row.state, ""),
-            None if reviewed => (State::Proposed, "it is not proposed yet"),
+            None if reviewed => (State::Proposed, "it has not been proposed yet"),
             Some(row) if row.state.is_open() || row.state == State::Approved => (State::Active, ""),
             Some(row) => (row.state, ""),
             None => (State::Active, ""),

@@ -19,7 +19,7 @@ type Given = HashMap<(String, Kind, String), HeaderValue>;
 
 /// A copy of the store's contents.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct StoreCopy {
     store: Option<Store>,
     revision: AtomicI64,
     people: Mutex<Vec<Entry>>,
@@ -33,7 +33,7 @@ pub struct Kept {
     declared: Mutex<Option<BTreeMap<String, String>>>,
 }
 
-impl Kept {
+impl StoreCopy {
     pub fn new(store: Option<Store>) -> Self {
         Self { store, revision: AtomicI64::new(-1), ..Self::default() }
     }

@@ -93,8 +93,8 @@ pub enum OpenError {
     #[error("{location}: {cause}")]
     Unreachable { location: Location, cause: String },
     #[error(
-        "{location} was written by a newer doorward (its migration {found} is unknown here): \
-         use that version, or restore a copy from before"
+        "{location} was written by a newer doorward (it has migration {found}): \
+         use that version, or restore a backup from before the upgrade"
     )]
     Newer { location: Location, found: i64 },
     #[error("{location} cannot be brought up to date: {cause}")]

@@ -386,7 +386,7 @@ impl Store {
 fn changed(server: &str, key: &DefinitionKey) -> Error {
     let DefinitionKey { kind, name, .. } = key;
     Error::Refused(format!(
-        "{kind} '{name}' of '{server}' is not the definition that was shown: look at the difference again"
+        "{kind} '{name}' of '{server}' has changed since it was shown: compare it again"
     ))
 }
 

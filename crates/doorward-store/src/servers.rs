@@ -183,7 +183,7 @@ impl Store {
             seen = look.filter(|look| look.digest == server.digest);
             if seen.is_none() {
                 let why = format!(
-                    "nobody has looked at what '{}' offers: let the gateway look at it first",
+                    "'{}' has not been inspected since it was changed: let the gateway inspect it first",
                     server.name
                 );
                 return Err(Error::Refused(why));
@@ -220,7 +220,7 @@ impl Store {
     /// Stores an inspection result. The server must be unchanged since the inspection began.
     pub async fn keep_look(&self, name: &str, digest: &str, found: &str) -> Result<()> {
         if found.len() > MOST_LOOK {
-            let why = format!("what '{name}' offers has more than {MOST_LOOK} bytes");
+            let why = format!("the definitions of '{name}' are larger than {MOST_LOOK} bytes");
             return Err(Error::Refused(why));
         }
         let mut change = self.change().await?;

@@ -53,12 +53,14 @@ impl SharedValues {
             let asked = command.query_async::<Vec<Option<String>>>(&mut connection);
             let mut found = in_time(asked).await?.into_iter();
             if let Some(mark) = found.next().flatten() {
-                let mark = mark.parse().map_err(|_| "the mark of a group is not a number")?;
+                let mark = mark
+                    .parse()
+                    .map_err(|_| "the generation of a group of cached results is not a number")?;
                 return Ok((mark, found.collect()));
             }
             self.mark(group, true).await?;
         }
-        Err("the store does not keep the mark of a group".into())
+        Err("Valkey or Redis evicts keys that are in use: give it more memory, or set maxmemory-policy to noeviction".into())
     }
 
     pub async fn put(&self, name: &str, value: &str, good_for: Duration) -> Result<(), String> {

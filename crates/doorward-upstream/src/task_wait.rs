@@ -23,7 +23,7 @@ const SHORTEST: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// A task whose result is awaited. Dropping it cancels the task.
-struct Awaited {
+struct Waiting {
     server: Arc<Server>,
     way: Way,
     client: Arc<Client>,
@@ -33,7 +33,7 @@ struct Awaited {
     open: bool,
 }
 
-impl Awaited {
+impl Waiting {
     fn asked<'a>(&'a self, about: &'a str, params: Object, deadline: Deadline) -> Asked<'a> {
         let base = self.server.own_request(about, &self.client);
         Asked { params, principal: &self.principal, deadline, ..base }
@@ -47,7 +47,7 @@ impl Awaited {
     }
 }
 
-impl Drop for Awaited {
+impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.open {
             return;
@@ -83,7 +83,7 @@ impl Server {
             return Ok(result);
         }
         let task = result.string("taskId").unwrap_or_default().into_owned();
-        self.follow(self.awaited(way, asked, task)?, asked, Vec::new(), events).await
+        self.follow(self.waiting(way, asked, task)?, asked, Vec::new(), events).await
     }
 
     /// Continues a task whose requests the client has answered.
@@ -95,7 +95,7 @@ impl Server {
         mut answered: Vec<String>,
         events: &Events,
     ) -> Result<Object, CallError> {
-        let awaited = self.awaited(way, asked, task)?;
+        let waiting = self.waiting(way, asked, task)?;
         if let Some((_, error)) = asked.refused.first() {
             return Err(cannot_answer(error));
         }
@@ -105,13 +105,13 @@ impl Server {
             .extend(responses.members().iter().map(|m| String::from_utf8_lossy(&m.name).into()));
         let mut params = Object::new();
         params.set(interaction::INPUT_RESPONSES, responses);
-        awaited.ask(method::TASKS_UPDATE, params).await?;
-        self.follow(awaited, asked, answered, events).await
+        waiting.ask(method::TASKS_UPDATE, params).await?;
+        self.follow(waiting, asked, answered, events).await
     }
 
-    fn awaited(&self, way: &Way, asked: &Asked<'_>, task: String) -> Result<Awaited, Failure> {
+    fn waiting(&self, way: &Way, asked: &Asked<'_>, task: String) -> Result<Waiting, Failure> {
         let gone = || Failure::new(Kind::Closing, "The server is being taken out of service");
-        Ok(Awaited {
+        Ok(Waiting {
             server: self.this.upgrade().ok_or_else(gone)?,
             way: way.clone(),
             client: Arc::new(knowing(asked.client)),
@@ -124,28 +124,28 @@ impl Server {
     /// Polls the task until it is complete, or has an unanswered request for input.
     async fn follow(
         &self,
-        mut awaited: Awaited,
+        mut waiting: Waiting,
         asked: &Asked<'_>,
         answered: Vec<String>,
         events: &Events,
     ) -> Result<Object, CallError> {
         let mut deadline = asked.deadline;
-        let mut told = Told::default();
+        let mut progress = Progress::default();
         loop {
-            let state = awaited.ask(method::TASKS_GET, Object::new()).await?;
+            let state = waiting.ask(method::TASKS_GET, Object::new()).await?;
             let status = state.string("status").unwrap_or_default().into_owned();
             if tasks::is_over(&status) {
-                awaited.open = false;
+                waiting.open = false;
                 return ended(&status, &state);
             }
             deadline.extend();
-            told.tell(&state, asked, events).await?;
+            progress.report(&state, asked, events).await?;
             if status == "input_required"
                 && let Some(mut required) = open_questions(&state, &answered)?
             {
                 check_questions(asked, &required)?;
-                awaited.open = false;
-                let state = State::Task { id: awaited.task.clone(), answered };
+                waiting.open = false;
+                let state = State::Task { id: waiting.task.clone(), answered };
                 required.state = Some(self.seal_state(asked, &state));
                 return Ok(required.to_result());
             }
@@ -188,13 +188,13 @@ fn open_questions(state: &Object, answered: &[String]) -> Result<Option<InputReq
 
 /// Reports a task's status message as progress if the client wants progress.
 #[derive(Default)]
-struct Told {
+struct Progress {
     last: Option<String>,
     count: i64,
 }
 
-impl Told {
-    async fn tell(
+impl Progress {
+    async fn report(
         &mut self,
         state: &Object,
         asked: &Asked<'_>,

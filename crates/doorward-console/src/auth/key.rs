@@ -18,7 +18,7 @@ use crate::site::{Sent, Site};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Shown {
+struct Input {
     key: Secret,
 }
 
@@ -28,14 +28,14 @@ impl Site {
         if !self.is_private(sent) {
             return respond::problem(Code::Forbidden, "signing in with a key requires HTTPS");
         }
-        let Some(shown) = sent.read::<Shown>() else {
+        let Some(input) = sent.read::<Input>() else {
             return respond::problem(Code::InvalidRequest, "expected {\"key\": \"…\"}");
         };
         if !self.logins.attempts.admit(sent.peer.address, Instant::now()) {
             let why = "too many wrong keys from this address; try again in a minute";
             return respond::problem(Code::TooManyRequests, why);
         }
-        let (caller, id) = match self.caller_of(sent, shown.key.expose().trim()).await {
+        let (caller, id) = match self.caller_of(sent, input.key.expose().trim()).await {
             Ok(found) => found,
             Err(refused) => {
                 record_refusal(&self.gateway, self.face, sent.peer, refused.reason());

@@ -196,7 +196,7 @@ pub fn take(session: &Session, message: Message) {
     }
 }
 
-/// Whether the caller's token is enough for each of the requests, so far as that is told by a status.
+/// Whether the caller's token is enough for each of the requests, as far as a status can tell.
 pub fn admit(
     gateway: &Arc<Gateway>,
     session: &Session,
@@ -243,8 +243,8 @@ pub async fn run(
         let sender = if form.may_stream() { sender } else { sender.one_way() };
         let answering =
             answer_all(gateway.clone(), session.clone(), caller, requests, batch, sender);
-        let told = Told { messages, pauses };
-        follow(&gateway, &session, answering, told, decided, form).await;
+        let interim = Interim { messages, pauses };
+        follow(&gateway, &session, answering, interim, decided, form).await;
     });
     match first.await {
         Ok(First::Text(Some(text))) => json(text),
@@ -281,8 +281,8 @@ async fn answer_all(
     Some(Value::array(&answers.into_iter().map(Value::Raw).collect::<Vec<_>>()).to_bytes())
 }
 
-/// What is told in the course of requests.
-struct Told {
+/// What is sent to the client before a response.
+struct Interim {
     messages: byte_queue::Receiver<Bytes>,
     /// The server sends the gateway away for a while.
     pauses: Pauses,
@@ -292,12 +292,12 @@ async fn follow(
     gateway: &Gateway,
     session: &Arc<Session>,
     answering: impl Future<Output = Option<Bytes>>,
-    told: Told,
+    interim: Interim,
     decided: oneshot::Sender<First>,
     form: Form,
 ) {
     tokio::pin!(answering);
-    let Told { messages: mut receiver, mut pauses } = told;
+    let Interim { messages: mut receiver, mut pauses } = interim;
     let mut answered = None;
     let stream_after = gateway.shared.timeouts.stream_after.0;
     let event = if form == Form::Stream {
@@ -307,7 +307,7 @@ async fn follow(
             call_stream::First::Event(event) => Some(event),
             call_stream::First::Silence => None,
             call_stream::First::Answer(answer) => match receiver.try_recv() {
-                // It told something and ended in one go: what it told comes first.
+                // It sent something and ended at once: what it sent comes first.
                 Ok(event) if form.may_stream() => {
                     answered = Some(answer);
                     Some(event)

@@ -11,14 +11,18 @@ use serde_json::{Map, Value, json};
 use crate::call::{Call, Failure};
 use crate::gateway::Gateway;
 use doorward_config::{Assertion, Exchange};
-use doorward_identity::identity::{Caller, Shown};
+use doorward_identity::identity::{Caller, CallerToken};
 use doorward_identity::seal;
 use doorward_transport::http::Own;
 use doorward_upstream::Server;
 
 impl Gateway {
     /// The credential for a server on behalf of a caller; `None` if the gateway's own applies.
-    pub async fn behalf(&self, call: &Call, server: &Server) -> Result<Option<Own>, Failure> {
+    pub async fn exchanged_for(
+        &self,
+        call: &Call,
+        server: &Server,
+    ) -> Result<Option<Own>, Failure> {
         if let Some(exchange) = &server.settings.exchange {
             return self.exchanged(&call.caller, server, exchange).await.map(Some);
         }
@@ -29,18 +33,18 @@ impl Gateway {
     }
 
     /// The server rejected the credential: a new one is obtained next time.
-    pub async fn behalf_refused(&self, call: &Call, server: &Server) -> bool {
+    pub async fn exchanged_refused(&self, call: &Call, server: &Server) -> bool {
         if server.settings.exchange.is_none() {
             return false;
         }
-        match self.behalf.slot(server, &call.caller) {
+        match self.exchanges.slot(server, &call.caller) {
             Ok(Some(slot)) => slot.lock().await.take().is_some(),
             _ => false,
         }
     }
 
     /// The token that the caller has presented, or the provider's token for them.
-    async fn shown(&self, caller: &Caller) -> Option<Arc<Shown>> {
+    async fn presented(&self, caller: &Caller) -> Option<Arc<CallerToken>> {
         if let Some(grant) = &caller.grant {
             let store = self.kept.store()?;
             return self.authorization.signed_in(store, grant).await.map(Arc::new);
@@ -62,19 +66,19 @@ impl Gateway {
                 presented one",
             )
         };
-        let slot = self.behalf.slot(server, caller)?.ok_or_else(none)?;
+        let slot = self.exchanges.slot(server, caller)?.ok_or_else(none)?;
         let mut held = slot.lock().await;
         let name = http::header::AUTHORIZATION;
         if let Some((value, _)) = held.as_ref().filter(|(_, until)| Instant::now() < *until) {
             return Ok(Own { name, value: value.clone() });
         }
         let cannot = "Your token cannot be exchanged for one that is valid at the server";
-        let exchanger = self.behalf.exchanger(server, settings);
+        let exchanger = self.exchanges.exchanger(server, settings);
         let exchanger = exchanger.ok_or_else(|| refused(cannot))?;
-        let shown = self.shown(caller).await.ok_or_else(none)?;
+        let presented = self.presented(caller).await.ok_or_else(none)?;
         let own = server.settings.resource();
         let resource = settings.resource.as_deref().or(own).unwrap_or_default();
-        let exchanged = exchanger.exchange(&shown, resource).await;
+        let exchanged = exchanger.exchange(&presented, resource).await;
         let (value, lifetime) = exchanged.map_err(|cause| refused(cannot).because(cause))?;
         *held = Some((value.clone(), Instant::now() + lifetime));
         Ok(Own { name, value })

@@ -137,7 +137,7 @@ impl Keeper {
         if !gone.is_empty()
             && let Err(error) = store.forget_drifts(&key, gone).await
         {
-            tracing::warn!(server, %error, "cannot forget what waits no more");
+            tracing::warn!(server, %error, "changed definitions that were withdrawn cannot be removed from the review list");
         }
         if drifts.is_empty() {
             return;

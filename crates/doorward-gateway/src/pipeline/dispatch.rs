@@ -115,14 +115,14 @@ async fn ask(
 ) -> Result<Object, CallError> {
     let mut tried = false;
     loop {
-        let own = gateway.behalf(call, server).await?;
+        let own = gateway.exchanged_for(call, server).await?;
         let outcome = pin!(attempts::ask(call, server, own, events)).await;
         match outcome {
             // Nothing was done: it is asked once more, if something else can be shown.
             Err(CallError::Gateway(failure))
                 if !tried
                     && failure.challenge == Some(Challenge::Token)
-                    && gateway.behalf_refused(call, server).await =>
+                    && gateway.exchanged_refused(call, server).await =>
             {
                 tried = true;
                 call.notes.retries += 1;

@@ -96,7 +96,7 @@ pub fn common(call: &Call, class: RecordClass) -> Common {
     let mut members = Members::with_capacity(200);
     members.text("class", class.as_str());
     let principal = &call.caller.principal;
-    let whose = principal.told.whose.get_or_init(|| {
+    let whose = principal.recorded.whose.get_or_init(|| {
         let mut members = Members::default();
         whose(&mut members, principal);
         key(&mut members, principal);
@@ -114,7 +114,7 @@ pub fn common(call: &Call, class: RecordClass) -> Common {
 
 /// Further members about a principal.
 fn more_of(principal: &Principal) -> &str {
-    principal.told.more.get_or_init(|| {
+    principal.recorded.more.get_or_init(|| {
         let mut members = Members::default();
         members.texts("teams", principal.who.teams.iter().map(String::as_str));
         members.texts("roles", principal.who.roles.iter().map(String::as_str));

@@ -34,7 +34,7 @@ pub use challenge::{Hints, Refused, Unavailable};
 pub use doorward_net::peer::{Certificate, Peer};
 pub use lease::Lease;
 pub use metadata::{Resources, WELL_KNOWN};
-pub use presented::Shown;
+pub use presented::CallerToken;
 pub use principal::{Grant, LOCAL, Principal};
 
 use self::bearer::Bearer;
@@ -62,7 +62,7 @@ pub struct Caller {
     pub lease: Arc<Lease>,
     pub address: Option<IpAddr>,
     /// The credential, if it may have to be exchanged for another token.
-    pub credential: Option<Arc<Shown>>,
+    pub credential: Option<Arc<CallerToken>>,
     /// The grant of the gateway's own authorization server.
     pub grant: Option<Arc<str>>,
 }
@@ -72,7 +72,7 @@ pub struct Caller {
 struct Known {
     principal: Arc<Principal>,
     lease: Arc<Lease>,
-    credential: Option<Arc<Shown>>,
+    credential: Option<Arc<CallerToken>>,
     grant: Option<Arc<str>>,
 }
 
@@ -331,7 +331,7 @@ impl Identity {
         });
         // The token is retained only if it may have to be exchanged.
         let retains_tokens = self.retains_tokens.load(Ordering::Acquire) && grant.is_none();
-        let credential = retains_tokens.then(|| Arc::new(Shown::token(token)));
+        let credential = retains_tokens.then(|| Arc::new(CallerToken::token(token)));
         let caller = Known { principal, lease, credential, grant };
         // Under the lock, so that a revocation either comes before or finds the entry.
         if caller.grant.as_ref().is_some_and(|grant| self.revoked.load().contains(&**grant)) {

@@ -8,7 +8,7 @@ use doorward_config::Secret;
 
 /// The credential that a caller presented.
 #[derive(Debug)]
-pub struct Shown(Kind);
+pub struct CallerToken(Kind);
 
 #[derive(Debug)]
 enum Kind {
@@ -20,7 +20,7 @@ enum Kind {
 
 const TYPES: &str = "urn:ietf:params:oauth:token-type:";
 
-impl Shown {
+impl CallerToken {
     pub(super) fn token(text: &str) -> Self {
         Self(Kind::Token(Secret(text.to_owned())))
     }

@@ -26,12 +26,12 @@ pub struct Principal {
     pub chain: Vec<String>,
     pub grant: Grant,
     /// Its serialized form in audit records, created once.
-    pub told: Told,
+    pub recorded: Recorded,
 }
 
 /// Members of an audit record: the identity, and further attributes.
 #[derive(Debug, Default)]
-pub struct Told {
+pub struct Recorded {
     pub whose: OnceLock<String>,
     pub more: OnceLock<String>,
 }
@@ -88,7 +88,15 @@ impl Principal {
             id.push_str(&format!(" by {agent:?}"));
         }
         let counted = counted(&who).into();
-        Arc::new(Self { id: id.into(), who, counted, agent, chain, grant, told: Told::default() })
+        Arc::new(Self {
+            id: id.into(),
+            who,
+            counted,
+            agent,
+            chain,
+            grant,
+            recorded: Recorded::default(),
+        })
     }
 
     /// What emergency stops look at.
@@ -129,7 +137,7 @@ impl Principal {
                 agent: None,
                 chain: Vec::new(),
                 grant: Grant::Open,
-                told: Told::default(),
+                recorded: Recorded::default(),
             })
         });
         PRINCIPAL.clone()

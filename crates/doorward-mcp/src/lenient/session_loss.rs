@@ -12,21 +12,21 @@ const BEFORE_INITIALIZATION: &str = "before initialization was complete";
 
 /// How a lost session is reported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Told {
+pub enum Reported {
     /// Explicitly: the request was not executed.
-    Plainly,
+    Explicitly,
     /// Possibly: the session is not used any more. Whether the request was executed is unknown.
-    Perhaps,
+    Possibly,
 }
 
 /// Whether an error reports a lost session.
-pub fn told_by(error: &RpcError) -> Option<Told> {
+pub fn reported_by(error: &RpcError) -> Option<Reported> {
     // A tool may have sessions of its own and reject one as invalid params.
     let is_sdk = error.message.to_ascii_lowercase().contains(BEFORE_INITIALIZATION);
     if (error.code == code::INVALID_PARAMS && !is_sdk) || !in_words(&error.message) {
         return None;
     }
-    Some(if error.code == UNKNOWN_SESSION { Told::Plainly } else { Told::Perhaps })
+    Some(if error.code == UNKNOWN_SESSION { Reported::Explicitly } else { Reported::Possibly })
 }
 
 /// Whether a text reports that a session does not exist.
@@ -67,20 +67,24 @@ mod tests {
     #[test]
     fn lost_sessions_are_detected() {
         for (code, message, told) in [
-            (-32001, "Session not found", Some(Told::Plainly)),
+            (-32001, "Session not found", Some(Reported::Explicitly)),
             (-32001, "Request timed out", None),
-            (-32000, "Bad Request: No valid session ID provided", Some(Told::Perhaps)),
-            (-32600, "Session has expired", Some(Told::Perhaps)),
-            (-32603, "session terminated", Some(Told::Perhaps)),
+            (-32000, "Bad Request: No valid session ID provided", Some(Reported::Possibly)),
+            (-32600, "Session has expired", Some(Reported::Possibly)),
+            (-32603, "session terminated", Some(Reported::Possibly)),
             (-32602, "Unknown session: browser-7", None),
-            (-32000, "Bad Request: Server not initialized", Some(Told::Perhaps)),
-            (-32002, "Server not initialized", Some(Told::Perhaps)),
-            (-32602, "Received request before initialization was complete", Some(Told::Perhaps)),
+            (-32000, "Bad Request: Server not initialized", Some(Reported::Possibly)),
+            (-32002, "Server not initialized", Some(Reported::Possibly)),
+            (
+                -32602,
+                "Received request before initialization was complete",
+                Some(Reported::Possibly),
+            ),
             (-32603, "Model not initialized", None),
             (-32603, "the session could not be saved", None),
             (-32603, "not found", None),
         ] {
-            assert_eq!(told_by(&RpcError::new(code, message)), told, "{code} {message}");
+            assert_eq!(reported_by(&RpcError::new(code, message)), told, "{code} {message}");
         }
     }
 }

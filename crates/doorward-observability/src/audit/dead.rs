@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(45);
 
 impl Recorder {
     /// Closes the open calls of dead processes, with an unknown outcome.
-    pub(super) async fn bury_the_dead(&mut self) -> Result<(), Error> {
+    pub(super) async fn close_calls_of_the_dead(&mut self) -> Result<(), Error> {
         for dead in self.log.dead(&mut self.seen, PATIENCE).await? {
             let left = self.log.left_open(&dead.id).await?;
             let mut charges: BTreeMap<String, Amount> = BTreeMap::new();

@@ -97,7 +97,7 @@ impl Recorder {
             seen: BTreeMap::new(),
         };
         recorder.begin_chain().await?;
-        recorder.bury_the_dead().await?;
+        recorder.close_calls_of_the_dead().await?;
         if recorder.since_checkpoint > 0 {
             recorder.checkpoint().await;
         }
@@ -309,7 +309,7 @@ impl Recorder {
         self.settle_doubt().await.map_err(Error::Refused)?;
         let alive = self.log.beat().await?;
         if alive {
-            self.bury_the_dead().await?;
+            self.close_calls_of_the_dead().await?;
         }
         Ok(alive)
     }

@@ -14,7 +14,7 @@ pub type Credentials = BTreeMap<String, (Scheme, Secret)>;
 
 /// The credentials presented by calls of one tool.
 #[derive(Debug, Default)]
-pub struct Shown {
+pub struct Presented {
     headers: Vec<(HeaderName, HeaderValue)>,
     cookies: Vec<String>,
     query: Vec<(String, Secret)>,
@@ -58,28 +58,28 @@ fn header_of(scheme: &Scheme, secret: &Secret) -> Option<(HeaderName, HeaderValu
     }
 }
 
-impl Shown {
+impl Presented {
     /// The first of an operation's alternatives for which all credentials are configured.
     pub fn of(tool: &Tool, credentials: &Credentials) -> Self {
         let given = tool
             .security
             .iter()
             .find(|way| !way.is_empty() && way.iter().all(|name| credentials.contains_key(name)));
-        let mut shown = Self::default();
+        let mut presented = Self::default();
         for (scheme, secret) in given.into_iter().flatten().filter_map(|name| credentials.get(name))
         {
             match scheme {
                 Scheme::Key { place: Place::Query, name } => {
-                    shown.query.push((name.clone(), secret.clone()));
+                    presented.query.push((name.clone(), secret.clone()));
                 }
                 Scheme::Key { place: Place::Cookie, name } => {
                     let value = form_encoded(secret.expose());
-                    shown.cookies.push(format!("{}={value}", form_encoded(name)));
+                    presented.cookies.push(format!("{}={value}", form_encoded(name)));
                 }
-                _ => shown.headers.extend(header_of(scheme, secret)),
+                _ => presented.headers.extend(header_of(scheme, secret)),
             }
         }
-        shown
+        presented
     }
 
     /// The credential that a member of a body could be mistaken for, by a server that treats query
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn no_argument_takes_the_place_of_a_credential() {
-        let shown = Shown {
+        let presented = Presented {
             headers: vec![(HeaderName::from_static("x-api-key"), HeaderValue::from_static("ours"))],
             cookies: vec!["session=ours".into()],
             query: vec![("api_key".into(), Secret("ours".into()))],
@@ -159,19 +159,23 @@ mod tests {
             "/a?api_key%00=mine&api_key+=mine&+api_key=mine&x=1",
         ] {
             let mut query = given.to_owned();
-            shown.put_query(&mut query);
+            presented.put_query(&mut query);
             assert_eq!(query, "/a?x=1&api_key=ours", "{given}");
         }
         let mut plain = "/a".to_owned();
-        shown.put_query(&mut plain);
+        presented.put_query(&mut plain);
         assert_eq!(plain, "/a?api_key=ours");
         let mut headers = HeaderMap::new();
         headers.insert(COOKIE, HeaderValue::from_static("Session=mine; a=1; sess%69on=mine"));
         headers.insert(HeaderName::from_static("x_api_key"), HeaderValue::from_static("mine"));
-        shown.put(&mut headers);
+        presented.put(&mut headers);
         assert_eq!(headers.get("x-api-key").unwrap(), "ours");
         assert!(!headers.contains_key("x_api_key"));
-        assert!(shown.taken_by("API_KEY") && shown.taken_by("api_key[]") && !shown.taken_by("key"));
+        assert!(
+            presented.taken_by("API_KEY")
+                && presented.taken_by("api_key[]")
+                && !presented.taken_by("key")
+        );
         assert_eq!(headers.get(COOKIE).unwrap(), "a=1; session=ours");
     }
 }

@@ -18,7 +18,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use self::answer::{object, refusal, result, wrong};
-use self::credential::Shown;
+use self::credential::Presented;
 use self::pages::{More, Page};
 use super::asked::Asked;
 use crate::call_error::CallError;
@@ -40,7 +40,7 @@ pub struct Api {
 #[derive(Debug)]
 struct Ready {
     tool: Tool,
-    shown: Shown,
+    presented: Presented,
 }
 
 /// The tools of a description.
@@ -69,8 +69,8 @@ fn read(
     let left_out = left_out.into_iter().filter(|left| !left.unselected);
     let left_out = left_out.map(|left| (left.operation, left.why)).collect();
     let by_name = tools.into_iter().map(|tool| {
-        let shown = Shown::of(&tool, &credentials);
-        (tool.name.clone(), Ready { tool, shown })
+        let presented = Presented::of(&tool, &credentials);
+        (tool.name.clone(), Ready { tool, presented })
     });
     let by_name = by_name.collect();
     Ok((about, Read { by_name, listing, left_out }))
@@ -87,7 +87,8 @@ impl Api {
         let boundary = doorward_identity::seal::random_id().map_err(|_| {
             Failure::new(Kind::Overloaded, "The random number generator of the system failed")
         })?;
-        if let Some(member) = tool.body_members(&arguments).find(|name| ready.shown.taken_by(name))
+        if let Some(member) =
+            tool.body_members(&arguments).find(|name| ready.presented.taken_by(name))
         {
             let why = format!("'{member}' in the body could be mistaken for a credential");
             return Ok(wrong(&format!("The arguments do not make a valid request:\n{why}"), None));
@@ -115,9 +116,9 @@ impl Api {
             }
             Bytes::from(bytes)
         });
-        ready.shown.put(&mut headers);
+        ready.presented.put(&mut headers);
         let mut path_and_query = request.path_and_query;
-        ready.shown.put_query(&mut path_and_query);
+        ready.presented.put_query(&mut path_and_query);
         let endpoint = self.at(&path_and_query)?.with(asked.own.as_ref());
         let method = Method::from_bytes(request.method.as_bytes()).unwrap_or(Method::GET);
         let follows = self.pages.as_ref().filter(|_| method == Method::GET);
@@ -128,8 +129,8 @@ impl Api {
             return Ok(refusal(first.status, &first.body));
         }
         let Some((settings, headers)) = further else { return Ok(result(tool, &first)) };
-        let (base, shown, deadline) = (self.endpoint.uri(), &ready.shown, &asked.deadline);
-        let more = More { settings, base, headers, shown, deadline };
+        let (base, presented, deadline) = (self.endpoint.uri(), &ready.presented, &asked.deadline);
+        let more = More { settings, base, headers, presented, deadline };
         let (whole, told) = more.follow(&endpoint, first).await?;
         let mut result = result(tool, &whole);
         if let Some(told) = told {

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, StatusCode, Uri};
 use serde_json::{Value, json};
 use url::Url;
 
-use super::credential::Shown;
+use super::credential::Presented;
 use doorward_config::PageSettings;
 use doorward_core::Failure;
 use doorward_core::collect::Gathered;
@@ -68,7 +68,7 @@ pub struct More<'a> {
     /// The API's base URL.
     pub base: &'a Uri,
     pub headers: HeaderMap,
-    pub shown: &'a Shown,
+    pub presented: &'a Presented,
     pub deadline: &'a Deadline,
 }
 
@@ -97,7 +97,7 @@ impl More<'_> {
             let url = url.clone();
             let mut path_and_query =
                 url[url::Position::BeforePath..url::Position::AfterQuery].to_owned();
-            self.shown.put_query(&mut path_and_query);
+            self.presented.put_query(&mut path_and_query);
             let mut parts = self.base.clone().into_parts();
             parts.path_and_query = path_and_query.parse().ok();
             let Ok(uri) = Uri::from_parts(parts) else { break };
@@ -245,12 +245,19 @@ mod tests {
     fn the_next_page_is_a_place_of_the_same_api() {
         let base: Uri = "https://api.example/v1".parse().expect("an URL");
         let at = Url::parse("https://api.example/v1/pets?limit=2").expect("an URL");
-        let (settings, shown) =
-            (PageSettings { next: Some("/next".into()), ..Default::default() }, Shown::default());
+        let (settings, presented) = (
+            PageSettings { next: Some("/next".into()), ..Default::default() },
+            Presented::default(),
+        );
         let (headers, deadline) =
             (HeaderMap::new(), Deadline::new(Duration::from_secs(1), Duration::ZERO));
-        let more =
-            More { settings: &settings, base: &base, headers, shown: &shown, deadline: &deadline };
+        let more = More {
+            settings: &settings,
+            base: &base,
+            headers,
+            presented: &presented,
+            deadline: &deadline,
+        };
         let next = |said: &str| more.next(Some(&at), &HeaderMap::new(), &json!({ "next": said }));
         for good in [
             "/v1/pets?page=2",

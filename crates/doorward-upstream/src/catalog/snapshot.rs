@@ -60,7 +60,7 @@ pub struct Snapshot {
 
 #[derive(Debug, Default)]
 struct Listing {
-    items: Vec<Told>,
+    items: Vec<Serialized>,
     hints: CacheHints,
     /// The first page, serialized.
     first: Bytes,
@@ -68,7 +68,7 @@ struct Listing {
 
 /// A serialized item.
 #[derive(Debug, Clone)]
-struct Told {
+struct Serialized {
     name: Box<str>,
     definition: Bytes,
     /// Its origin: the indexes of its server among the sources, and of the item in the server's
@@ -273,7 +273,7 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
             }
             let name = definition.string(KINDS[kind].key).map(Box::from).unwrap_or_default();
             let definition = definition.to_bytes();
-            listing.items.push(Told { name, definition, place: (at, number) });
+            listing.items.push(Serialized { name, definition, place: (at, number) });
         }
     }
     // The combined lists of several servers are not shared.
@@ -284,7 +284,7 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
     listing
 }
 
-fn write(items: &[Told]) -> Bytes {
+fn write(items: &[Serialized]) -> Bytes {
     let size: usize = items.iter().map(|item| item.definition.len() + 1).sum();
     let mut out = BytesMut::with_capacity(size + 2);
     out.put_u8(b'[');
@@ -301,7 +301,10 @@ fn write(items: &[Told]) -> Bytes {
 impl Snapshot {
     /// The bytes held by this snapshot alone; items are shared with the lists they come from.
     fn own_bytes(&self) -> usize {
-        self.lists.iter().map(|list| list.first.len() + list.items.len() * size_of::<Told>()).sum()
+        self.lists
+            .iter()
+            .map(|list| list.first.len() + list.items.len() * size_of::<Serialized>())
+            .sum()
     }
 
     /// One page of a list, as the result of the list request. A cursor names the last item of the
@@ -346,8 +349,8 @@ impl Snapshot {
 
     /// The origin of each item of a list: the server, its view, and the original name.
     pub fn origins(&self, kind: usize) -> impl Iterator<Item = (&Source, &str)> {
-        self.lists[kind].items.iter().map(move |told| {
-            let (source, number) = told.place;
+        self.lists[kind].items.iter().map(move |item| {
+            let (source, number) = item.place;
             let source = &self.sources[source];
             (source, &*source.1.lists[kind].items[number].key)
         })
@@ -367,7 +370,7 @@ impl Snapshot {
         let lists = [0, 1, 2, 3].map(|kind| {
             let whole = &self.lists[kind];
             let kept = whole.items.iter().zip(&marked[kind]).filter(|(_, marked)| **marked);
-            let items: Vec<Told> = kept.map(|(item, _)| item.clone()).collect();
+            let items: Vec<Serialized> = kept.map(|(item, _)| item.clone()).collect();
             let first = write(&items[..items.len().min(page)]);
             Listing { items, hints: CacheHints { public: false, ..whole.hints }, first }
         });

@@ -37,14 +37,14 @@ pub struct Schemas {
     pub input: Option<Schema>,
     pub output: Option<Schema>,
     /// Corrected schemas that replace the server's.
-    shown: Shown,
+    listed: Listed,
     /// What was corrected, and what cannot be used.
     notes: Vec<String>,
     pub(super) unusable: Option<String>,
 }
 
 #[derive(Debug, Default)]
-struct Shown {
+struct Listed {
     input: Option<Value>,
     /// `None` if it is omitted.
     output: Option<Option<Value>>,
@@ -69,7 +69,7 @@ impl Schemas {
         let mended = doorward_schema::repair::input(read.as_ref());
         if let Some(mended) = &mended {
             made.notes.push("its inputSchema was corrected".into());
-            made.shown.input = Some(Value::from_serde(mended));
+            made.listed.input = Some(Value::from_serde(mended));
         }
         if let Some(schema) = mended.as_ref().or(read.as_ref()).filter(|_| checked[0]) {
             let bytes = input.map_or(0, |text| text.len());
@@ -80,13 +80,13 @@ impl Schemas {
         match read.as_ref().ok().and_then(doorward_schema::repair::output) {
             Some(None) => {
                 made.notes.push("its outputSchema is not a schema and was removed".into());
-                made.shown.output = Some(None);
+                made.listed.output = Some(None);
             }
             mended => {
                 let mended = mended.flatten();
                 if let Some(mended) = &mended {
                     made.notes.push("its outputSchema was corrected".into());
-                    made.shown.output = Some(Some(Value::from_serde(mended)));
+                    made.listed.output = Some(Some(Value::from_serde(mended)));
                 }
                 if checked[1] {
                     let schema = mended.as_ref().map_or(read.as_ref(), Ok);
@@ -124,10 +124,10 @@ impl Schemas {
 
     /// Inserts the corrected schemas into a tool's definition.
     pub(super) fn put(&self, tool: &mut Object) {
-        if let Some(input) = &self.shown.input {
+        if let Some(input) = &self.listed.input {
             tool.set("inputSchema", input.clone());
         }
-        match &self.shown.output {
+        match &self.listed.output {
             None => {}
             Some(Some(output)) => tool.set("outputSchema", output.clone()),
             Some(None) => _ = tool.remove("outputSchema"),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use doorward_mcp::lenient::session_loss::Told;
+use doorward_mcp::lenient::session_loss::Reported;
 use doorward_mcp::meta::LogLevel;
 use doorward_mcp::{Message, Object, RpcError, Value, method, tasks, translate};
 use tokio::sync::OwnedSemaphorePermit;
@@ -71,7 +71,7 @@ impl Run<'_> {
                     if self.as_task != AsTask::Never
                         && let Some(task) = tasks::created_to_modern(&result)
                     {
-                        if self.as_task == AsTask::Told {
+                        if self.as_task == AsTask::Reported {
                             return Ok(self.server.hold(self.asked, &self.session, task)?);
                         }
                         self.wait_for(&task).await?;
@@ -87,7 +87,9 @@ impl Run<'_> {
                 Message::Error { error, .. } => {
                     if let Some(errand) = self.errand.take() {
                         errand.done();
-                    } else if self.session.is_lost_by(&error) == Some(Told::Plainly) && is_first {
+                    } else if self.session.is_lost_by(&error) == Some(Reported::Explicitly)
+                        && is_first
+                    {
                         return Err(Ended::Lost(error));
                     }
                     return Ok(self.server.error_to_modern(self.asked, error)?);

@@ -100,7 +100,7 @@ impl Server {
                 server = &*self.name,
                 replica = self.place(),
                 changed,
-                "the replica says something else than what was approved"
+                "the replica's definitions differ from the approved ones"
             );
         }
         Ok(())

@@ -186,11 +186,11 @@ impl Session {
 
     /// Marks the session as lost if a server's error means that it no longer knows the session, and
     /// returns whether it does.
-    pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Told> {
-        let told = session_loss::told_by(error).filter(|_| self.has_id())?;
+    pub fn is_lost_by(&self, error: &RpcError) -> Option<session_loss::Reported> {
+        let reported = session_loss::reported_by(error).filter(|_| self.has_id())?;
         self.deviations.note(Deviation::LostSession);
         self.lost.store(true, Ordering::Relaxed);
-        Some(told)
+        Some(reported)
     }
 
     /// Posts a notification or a response.

@@ -98,7 +98,7 @@ impl Session {
                 Revision::V2024_11_05
             }
             spoken => spoken.parse().map_err(|_| {
-                Failure::new(Kind::InvalidMessage, "The server speaks a revision unknown here")
+                Failure::new(Kind::InvalidMessage, "The server speaks an unknown protocol revision")
                     .because(format!("protocolVersion '{spoken}'"))
             })?,
         };

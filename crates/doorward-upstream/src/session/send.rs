@@ -125,7 +125,7 @@ impl Session {
                 Message::Response { result, .. } => return Ok(result),
                 Message::Error { error, .. } => {
                     return Err(match self.is_lost_by(&error) {
-                        Some(session_loss::Told::Plainly) => SendError::Lost,
+                        Some(session_loss::Reported::Explicitly) => SendError::Lost,
                         _ => SendError::Rpc(error),
                     });
                 }

@@ -22,9 +22,9 @@ const EVERY: Duration = Duration::from_secs(1);
 
 /// The certificate for new connections.
 #[derive(Debug)]
-struct Shown(ArcSwap<CertifiedKey>);
+struct Current(ArcSwap<CertifiedKey>);
 
-impl ResolvesServerCert for Shown {
+impl ResolvesServerCert for Current {
     fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         Some(self.0.load_full())
     }
@@ -40,15 +40,15 @@ impl Tls {
     /// Fails with a reason if the files contain no certificate with its key.
     pub fn start(files: &TlsFiles) -> Result<Self, String> {
         let stamp = stamp(files);
-        let shown = Arc::new(Shown(ArcSwap::from_pointee(read(files)?)));
+        let current = Arc::new(Current(ArcSwap::from_pointee(read(files)?)));
         let builder = ServerConfig::builder();
         let builder = match &files.client_ca {
             None => builder.with_no_client_auth(),
             Some(path) => builder.with_client_cert_verifier(verifier(path)?),
         };
-        let mut config = builder.with_cert_resolver(shown.clone());
+        let mut config = builder.with_cert_resolver(current.clone());
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let following = tokio::spawn(follow(shown, files.clone(), stamp));
+        let following = tokio::spawn(follow(current, files.clone(), stamp));
         let spoken = Spoken { config: Arc::new(config), read: certificate };
         Ok(Self { spoken, _following: AbortOnDropHandle::new(following) })
     }
@@ -72,10 +72,10 @@ fn verifier(path: &Path) -> Result<Arc<dyn ClientCertVerifier>, String> {
 
 /// The identities in a client's certificate: its alternative names, URIs such as SPIFFE ids before
 /// host names; and its expiry.
-fn certificate(shown: &CertificateDer<'_>) -> Option<Certificate> {
-    let read = webpki::EndEntityCert::try_from(shown).ok()?;
+fn certificate(current: &CertificateDer<'_>) -> Option<Certificate> {
+    let read = webpki::EndEntityCert::try_from(current).ok()?;
     let names = read.valid_uri_names().chain(read.valid_dns_names()).map(str::to_owned).collect();
-    Some(Certificate { names, expires: not_after(shown)? })
+    Some(Certificate { names, expires: not_after(current)? })
 }
 
 /// The end of a certificate's validity in seconds since 1970, which the verifying library does not
@@ -130,7 +130,7 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((*tag, content, rest))
 }
 
-async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
+async fn follow(current: Arc<Current>, files: TlsFiles, mut seen: Stamp) {
     loop {
         tokio::time::sleep(EVERY).await;
         let now = stamp(&files);
@@ -140,7 +140,7 @@ async fn follow(shown: Arc<Shown>, files: TlsFiles, mut seen: Stamp) {
         match read(&files) {
             Ok(key) => {
                 seen = now;
-                shown.0.store(Arc::new(key));
+                current.0.store(Arc::new(key));
                 tracing::info!(file = %files.cert.display(), "certificate reloaded");
             }
             // One of the two may not be there yet: tried again, and logged once.
