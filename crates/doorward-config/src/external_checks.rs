@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use doorward_core::pattern::Pattern;
-use doorward_policy::Approver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::defaults::{an_hour, is_default, one};
-use super::{BreakerSettings, ByteSize, Period, Secret, problem_of};
+use super::defaults::is_default;
+use super::{ApprovalSettings, BreakerSettings, ByteSize, Period, Secret, problem_of};
 
 /// External checks, by name.
 pub type ExternalChecks = BTreeMap<String, ExternalCheck>;
@@ -73,20 +72,6 @@ pub struct SendSettings {
     pub arguments: Option<SendPart>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<SendPart>,
-}
-
-/// Who approves what a check holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct CheckApproval {
-    /// Such as `role:lead`, `team:ops` or `user:dana`.
-    pub approvers: Vec<String>,
-    /// How long the call waits for its approval.
-    #[serde(default = "an_hour")]
-    pub ttl: Period,
-    /// How many different people must approve.
-    #[serde(default = "one")]
-    pub people: u8,
 }
 
 /// What is done about what Presidio finds.
@@ -196,7 +181,7 @@ pub struct ExternalCheck {
     pub breaker: BreakerSettings,
     /// Who approves what the check holds, where its answer does not say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approval: Option<CheckApproval>,
+    pub approval: Option<ApprovalSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub presidio: Option<PresidioSettings>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -292,8 +277,8 @@ impl ExternalCheck {
             wrong("breaker", why);
         }
         if let Some(approval) = &self.approval {
-            for why in approval.problems() {
-                wrong("approval", &why);
+            for (key, why) in approval.problems() {
+                wrong("approval", &format!("'{key}' {why}"));
             }
         }
         self.form_problems(&mut wrong);
@@ -341,25 +326,6 @@ impl ExternalCheck {
     }
 }
 
-impl CheckApproval {
-    fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if self.approvers.is_empty() || self.approvers.len() > 20 {
-            problems.push("'approvers' must name 1 to 20".to_owned());
-        }
-        let read = |text: &String| Approver::try_from(text.clone()).err();
-        problems.extend(self.approvers.iter().filter_map(read));
-        if !(1..=5).contains(&self.people) {
-            problems.push("'people' must be 1 to 5".into());
-        }
-        let week = Duration::from_secs(7 * 24 * 60 * 60);
-        if self.ttl.0 < Duration::from_secs(60) || self.ttl.0 > week {
-            problems.push("'ttl' must be between 1m and 7d".into());
-        }
-        problems
-    }
-}
-
 /// Problems of all checks, by path.
 pub(super) fn problems_of(checks: &ExternalChecks) -> Vec<(Vec<&str>, String)> {
     let mut problems = Vec::new();
@@ -403,7 +369,10 @@ mod tests {
             (r#", "form": "presidio", "presidio": {"action": "hold"}"#, &["presidio"]),
             (r#", "form": "presidio", "send": {"arguments": "masked"}"#, &["send"]),
             (r#", "form": "moderation", "send": {"arguments": "none"}"#, &["send"]),
-            (r#", "form": "opa", "approval": {"approvers": ["lead"]}"#, &["approval"]),
+            (
+                r#", "form": "opa", "approval": {"approvers": ["role:lead"], "ttl": "1s"}"#,
+                &["approval"],
+            ),
             (
                 r#", "form": "moderation", "when": ["after"], "moderation": {"action": "hold"},
                     "approval": {"approvers": ["role:lead"]}"#,

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use doorward_core::pattern::Pattern;
-use doorward_policy::Approver;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::defaults::{an_hour, is_default, one};
+use super::ApprovalSettings;
+use super::defaults::is_default;
 use super::quantity::{ByteSize, Period};
 
 /// Inspection of arguments, of what servers return, and of definitions. `inspection: {}` inspects everything, removes invisible
@@ -47,7 +47,7 @@ pub struct InspectionSettings {
     pub exceptions: Vec<InspectionException>,
     /// Who approves calls that `suspicious: hold` holds.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub approval: Option<InspectionApproval>,
+    pub approval: Option<ApprovalSettings>,
     /// Tools and prompts, as `server/tool`, in whose arguments tokens of `tokenize` are turned back into their values; `*`
     /// matches any characters. Default: none.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
@@ -207,19 +207,4 @@ pub struct InspectionException {
     pub results: MessageInspection,
     #[serde(skip_serializing_if = "is_default")]
     pub definitions: DefinitionInspection,
-}
-
-/// Who approves calls that inspection holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct InspectionApproval {
-    /// Roles, teams and users, as `role:security`, `team:ops` or `user:dana`.
-    #[schemars(with = "Vec<String>")]
-    pub approvers: Vec<Approver>,
-    /// How long a request waits. At most 7 days. Default: 1h.
-    #[serde(default = "an_hour")]
-    pub ttl: Period,
-    /// How many different people must approve, 1 to 5.
-    #[serde(default = "one")]
-    pub people: u8,
 }

@@ -2,6 +2,7 @@
 //!
 //! The binary reads files into these types; the gateway only receives validated values.
 
+mod approval;
 mod audit;
 mod authorization;
 mod billing;
@@ -47,6 +48,7 @@ mod tls;
 mod tool;
 mod webhooks;
 
+pub use approval::ApprovalSettings;
 pub use audit::{
     AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,
     TenantRetention,
@@ -71,8 +73,8 @@ pub use export::{
     ExportFormat, ExportSettings, FileExport, HttpExport, HttpExportType, OtlpExport, SyslogExport,
 };
 pub use external_checks::{
-    CheckApproval, CheckForm, CheckWhen, ExternalCheck, ExternalChecks, ModerationAction,
-    ModerationSettings, OnFailure, PresidioAction, PresidioSettings, SendPart, SendSettings,
+    CheckForm, CheckWhen, ExternalCheck, ExternalChecks, ModerationAction, ModerationSettings,
+    OnFailure, PresidioAction, PresidioSettings, SendPart, SendSettings,
 };
 pub use flow::{
     AfterStart, FlowDefaults, FlowLabels, FlowSettings, Separation, Sinks, UNTRUSTED, Untrusted,
@@ -82,8 +84,8 @@ pub use identity::{
     TrustedFor, is_trustworthy,
 };
 pub use inspection::{
-    DataAction, DataInspection, DefinitionInspection, InspectionApproval, InspectionException,
-    InspectionSettings, InvisibleAction, MessageInspection, OverBudget, SuspiciousAction,
+    DataAction, DataInspection, DefinitionInspection, InspectionException, InspectionSettings,
+    InvisibleAction, MessageInspection, OverBudget, SuspiciousAction,
 };
 pub use lifecycle::{Lifecycle, ReviewSettings};
 pub use limits::{Limits, Timeouts};

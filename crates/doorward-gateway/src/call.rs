@@ -82,7 +82,7 @@ pub struct Notes {
     /// The policies' decision.
     pub decision: Option<Box<Decision>>,
     /// Another stage requires approval by people.
-    pub held: Option<Box<Held>>,
+    pub held: Option<Box<Hold>>,
     /// The client's answer to the gateway's own request for approval.
     pub answered: Option<Box<Answered>>,
     /// What the client has sent for its server to continue with, before inspection.
@@ -122,18 +122,6 @@ pub struct Notes {
     pub taken: Taken,
     /// Receives what is left of the nearest limit, for protocols that report it.
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
-}
-
-/// A stage other than the policies requires approval of a call. The call runs only if policies
-/// permit it, too; if they also hold it, their approvers must approve as well.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Held {
-    /// Who approves, how many, and for how long. `policy` and `reason` are replaced below.
-    pub hold: Hold,
-    /// For approvers and the caller, in a sentence without secrets.
-    pub reason: String,
-    /// The source: `inspection`, or `check:NAME`.
-    pub by: String,
 }
 
 /// The call that has created a task, which another is about.

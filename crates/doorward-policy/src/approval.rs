@@ -40,7 +40,8 @@ impl Approver {
     fn read(text: &str) -> Result<Self, String> {
         let (kind, name) = text.split_once(':').unwrap_or_default();
         let name = name.trim();
-        if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(char::is_control) {
+        let is_stray = |letter: char| letter.is_control() || letter == ',';
+        if name.is_empty() || name.len() > LONGEST_NAME || name.chars().any(is_stray) {
             return Err(format!(
                 "'{text}': expected 'role:NAME', 'team:NAME' or 'user:NAME', separated by commas"
             ));

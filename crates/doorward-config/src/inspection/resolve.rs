@@ -3,13 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use doorward_policy::Approver;
-
 use super::{
     DataAction, DataInspection, DefinitionInspection, InspectionException, InspectionSettings,
     InvisibleAction, MessageInspection, SuspiciousAction,
 };
-use crate::quantity::Period;
 
 /// The longest time that a call is held, and that a token can be turned back.
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
@@ -215,25 +212,12 @@ impl InspectionSettings {
         if self.budget.0 < 1 << 10 {
             wrong(&["budget"], "must be at least 1KiB");
         }
-        let is_too_long = |period: Period| period.0.is_zero() || period.0 > LONGEST;
-        if is_too_long(self.token_ttl) {
+        if self.token_ttl.0.is_zero() || self.token_ttl.0 > LONGEST {
             wrong(&["token_ttl"], "must be more than 0 and at most 7d");
         }
         if let Some(approval) = &self.approval {
-            if approval.approvers.is_empty() || approval.approvers.len() > 20 {
-                wrong(&["approval", "approvers"], "must name 1 to 20 roles, teams or users");
-            }
-            if is_too_long(approval.ttl) {
-                wrong(&["approval", "ttl"], "must be more than 0 and at most 7d");
-            }
-            if !(1..=5).contains(&approval.people) {
-                wrong(&["approval", "people"], "must be 1 to 5");
-            }
-            let is_user = |one: &Approver| matches!(one, Approver::User(_));
-            if approval.approvers.iter().all(is_user)
-                && approval.approvers.len() < usize::from(approval.people)
-            {
-                wrong(&["approval", "people"], "is more than 'approvers' names");
+            for (key, why) in approval.problems() {
+                wrong(&["approval", key], why);
             }
         }
         let mut holds = false;

@@ -1,12 +1,14 @@
 //! A call that policies hold: let through if it was approved, answered otherwise.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use doorward_governance::approvals::{Approval, Asker, Edits, State, Subject};
+use doorward_governance::approvals::{
+    Approval, Asker, Edits, State, Subject, facts_shown, holds_of,
+};
 use doorward_mcp::error::Kind;
-use doorward_policy::{Decision, Facts, Hold, Verdict};
+use doorward_policy::Hold;
 use doorward_store::{Asking, Store, now, random_id};
 use tokio::time::Instant;
 
@@ -14,7 +16,7 @@ use super::answer::{self, denied, told};
 use super::approved::{Approved, Pass, continuation, unavailable};
 use super::binding::{Binding, answers, arguments};
 use super::editing;
-use crate::call::{Call, CallError, Failure, Held, Reply};
+use crate::call::{Call, CallError, Failure, Reply};
 use crate::delegated::is_consent;
 use crate::gateway::Gateway;
 use doorward_upstream::state;
@@ -23,10 +25,6 @@ use doorward_upstream::state;
 const WAIT: Duration = Duration::from_secs(45);
 /// How often it looks meanwhile what others have decided, on other replicas or on the machine.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// Facts that are shown of each kind, and their longest text in bytes.
-const MOST_FACTS: usize = 32;
-const LONGEST_FACT: usize = 200;
 
 /// Lets an approved call through, once; answers any other. It brings these labels when it is sent.
 pub async fn hold(
@@ -129,20 +127,6 @@ pub async fn hold(
     }
 }
 
-/// What must be approved: what policies hold, and what another stage does. Each has its own name, for votes count by it.
-fn holds_of(decision: Option<&Decision>, held: Option<&Held>) -> Vec<Hold> {
-    let decision = decision.filter(|decision| decision.verdict == Verdict::Hold);
-    let mut holds = decision.map(|decision| decision.holds.clone()).unwrap_or_default();
-    if let Some(Held { hold, reason, by }) = held {
-        let mut policy = by.clone();
-        while holds.iter().any(|hold| hold.policy == policy) {
-            policy.insert(0, '@');
-        }
-        holds.push(Hold { policy, reason: Some(reason.clone()), ..hold.clone() });
-    }
-    holds
-}
-
 /// A call that a server has asked for input for, which comes back with it.
 async fn continued(
     store: &Store,
@@ -223,21 +207,6 @@ async fn carries_no_more(
     Ok(())
 }
 
-/// What people are shown of what was learnt of a call, bounded.
-fn facts_shown(facts: &Facts) -> BTreeMap<String, Vec<String>> {
-    [("findings", &facts.findings), ("data", &facts.data), ("flow", &facts.flow)]
-        .into_iter()
-        .filter(|(_, items)| !items.is_empty())
-        .map(|(name, items)| {
-            let shown = items
-                .iter()
-                .take(MOST_FACTS)
-                .map(|item| item[..item.floor_char_boundary(LONGEST_FACT)].to_owned());
-            (name.to_owned(), shown.collect())
-        })
-        .collect()
-}
-
 async fn ask(
     gateway: &Gateway,
     store: &Store,
@@ -302,68 +271,5 @@ async fn ask(
             let why = format!("{most} calls are waiting for approval, the maximum");
             Err(Failure::new(Kind::Overloaded, why).into())
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use doorward_policy::{Approver, Code};
-
-    fn hold(policy: &str, role: &str) -> Hold {
-        Hold {
-            policy: policy.into(),
-            reason: None,
-            approvers: vec![Approver::Role(role.into())],
-            ttl: 60,
-            people: 1,
-            remember: None,
-            by_self: false,
-            edit: Vec::new(),
-        }
-    }
-
-    fn decision(verdict: Verdict, holds: Vec<Hold>) -> Decision {
-        Decision { verdict, holds, ..Decision::denied(Code::ApprovalRequired) }
-    }
-
-    #[test]
-    fn what_policies_and_what_other_stages_hold_must_all_be_approved() {
-        let held = Held {
-            hold: hold("", "security"),
-            reason: "It contains a secret".into(),
-            by: "inspection".into(),
-        };
-        let names = |holds: &[Hold]| -> Vec<(String, Option<String>, String)> {
-            holds
-                .iter()
-                .map(|it| (it.policy.clone(), it.reason.clone(), it.approvers[0].to_string()))
-                .collect()
-        };
-        let own = |name: &str| {
-            let why = Some("It contains a secret".to_owned());
-            (name.to_owned(), why, "role:security".to_owned())
-        };
-        assert!(holds_of(None, None).is_empty());
-        assert_eq!(names(&holds_of(None, Some(&held))), [own("inspection")]);
-        let allowed = decision(Verdict::Allow, Vec::new());
-        assert_eq!(names(&holds_of(Some(&allowed), Some(&held))), [own("inspection")]);
-        let both = decision(Verdict::Hold, vec![hold("p", "lead")]);
-        let lead = ("p".to_owned(), None, "role:lead".to_owned());
-        assert_eq!(names(&holds_of(Some(&both), Some(&held))), [lead, own("inspection")]);
-        // A policy of the same name is another: a vote for one is none for the other.
-        let same = decision(Verdict::Hold, vec![hold("inspection", "lead")]);
-        let both = holds_of(Some(&same), Some(&held));
-        assert_eq!((&*both[0].policy, &*both[1].policy), ("inspection", "@inspection"));
-    }
-
-    #[test]
-    fn what_is_shown_of_facts_is_bounded() {
-        let mut facts = Facts::default();
-        assert!(facts_shown(&facts).is_empty());
-        facts.flow.extend((0..100).map(|at| format!("{at:03}{}", "é".repeat(200))));
-        let shown = facts_shown(&facts);
-        assert_eq!(shown["flow"].len(), MOST_FACTS);
-        assert!(shown["flow"].iter().all(|item| item.len() <= LONGEST_FACT));
     }
 }

@@ -7,18 +7,18 @@
 use std::sync::Arc;
 
 use doorward_config::CheckWhen;
+use doorward_governance::approvals::join;
 use doorward_guards::checks::{self, Part, Refused, Subject};
 use doorward_mcp::error::Kind;
 use doorward_mcp::{Object, RpcError, Value, interaction, method};
 use doorward_observability::audit::mask::masked_value;
-use doorward_policy::{Approver, Hold};
 use doorward_upstream::state::names_a_task;
 use serde_json::json;
 
 use super::checked::Checked;
 use super::policy::Policy;
 use super::results;
-use crate::call::{Call, CallError, Events, Failure, Held, Reply};
+use crate::call::{Call, CallError, Events, Failure, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Decision, Settling, Stage, Step, again};
 use crate::record;
@@ -214,45 +214,17 @@ fn only(params: &Object, member: &str) -> Object {
 /// Lets people decide about the call. What two parts of the gateway hold for different people is refused: nobody could
 /// approve it.
 fn hold(call: &mut Call, held: checks::Held) -> Result<(), CallError> {
-    let approvers: Result<Vec<Approver>, String> =
-        held.approval.approvers.into_iter().map(Approver::try_from).collect();
     let check = &held.check;
-    let cannot = |why: &str| {
-        let message = format!("The check '{check}' holds the call for approval: {why}");
-        CallError::from(Failure::new(Kind::CheckRefused, message))
-    };
-    let approvers = approvers.map_err(|_| cannot("its approvers cannot be used"))?;
-    let by = format!("check:{check}");
-    let (ttl, people) = (held.approval.ttl, held.approval.people);
     let reason = match held.reason.is_empty() {
         true => format!("The check '{check}' requires approval"),
         false => held.reason,
     };
-    match &mut call.notes.held {
-        Some(other) if other.hold.approvers != approvers => {
-            return Err(cannot(&format!("so does {}, for other approvers", other.by)));
-        }
-        Some(other) => {
-            other.hold.ttl = other.hold.ttl.min(ttl);
-            other.hold.people = other.hold.people.max(people);
-            other.reason = format!("{}; {reason}", other.reason);
-            other.by = format!("{}, {by}", other.by);
-        }
-        None => {
-            let hold = Hold {
-                policy: by.clone(),
-                reason: Some(reason.clone()),
-                approvers,
-                ttl,
-                people,
-                remember: None,
-                by_self: false,
-                edit: Vec::new(),
-            };
-            call.notes.held = Some(Box::new(Held { hold, reason, by }));
-        }
-    }
-    Ok(())
+    let hold = held.approval.hold(&format!("check:{check}"), reason);
+    join(&mut call.notes.held, hold).map_err(|others| {
+        let why = format!("so does {others}, for other approvers");
+        let message = format!("The check '{check}' holds the call for approval: {why}");
+        Failure::new(Kind::CheckRefused, message).into()
+    })
 }
 
 /// The error of a call that a check does not let through.

@@ -7,13 +7,12 @@ use doorward_guards::inspection::{
     Direction, Found, Guard, InspectedParts, Inspecting, LARGE, Parts, Refused, Target, Verdict,
 };
 use doorward_mcp::method;
-use doorward_policy::Hold;
 use doorward_schema::NoTurn;
 use doorward_upstream::catalog::kind_of;
 use doorward_upstream::state::names_a_task;
 
 use super::arguments::headers_agree;
-use crate::call::{Call, CallError, Events, Held};
+use crate::call::{Call, CallError, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use crate::record;
@@ -90,18 +89,7 @@ fn apply(gateway: &Gateway, call: &mut Call, inspected: InspectedParts) {
         Verdict::Pass => {}
         Verdict::Hold(what) => {
             call.notes.held = inspecting.guard.approval().map(|approval| {
-                let reason = format!("It contains {what}");
-                let hold = Hold {
-                    policy: "inspection".into(),
-                    reason: Some(reason.clone()),
-                    approvers: approval.approvers.clone(),
-                    ttl: i64::try_from(approval.ttl.0.as_secs()).unwrap_or(i64::MAX),
-                    people: approval.people,
-                    remember: None,
-                    by_self: false,
-                    edit: Vec::new(),
-                };
-                Box::new(Held { hold, reason, by: "inspection".into() })
+                Box::new(approval.hold("inspection", format!("It contains {what}")))
             });
         }
         Verdict::Refuse(refused) => inspecting.refused = Some(refused),

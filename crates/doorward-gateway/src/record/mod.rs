@@ -257,7 +257,7 @@ fn decision(members: &mut Members, gateway: &Gateway, call: &Call) {
     if let Some(approved) = &call.notes.approval {
         members.text("approval", approved.id());
     }
-    members.maybe("held_by", held.map(|held| &*held.by));
+    members.maybe("held_by", held.map(|held| &*held.policy));
     let edited = call.notes.edited.as_deref();
     members.texts("edited", edited.into_iter().flat_map(|edits| edits.keys().map(String::as_str)));
     let Some(decision) = decision else { return };

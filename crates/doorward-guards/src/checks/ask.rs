@@ -21,7 +21,7 @@ use tokio::sync::Semaphore;
 use super::readers::{ask_moderation, ask_presidio, read_moderation, read_presidio};
 use super::subject::{Subject, TooLong};
 use super::texts::{Text, texts};
-use super::verdict::{Action, Approval, Verdict, read, read_opa};
+use super::verdict::{Action, Verdict, read, read_opa};
 
 /// Why there is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -254,11 +254,7 @@ impl Check {
             let settings = self.settings.approval.as_ref();
             let settings =
                 settings.ok_or("'hold' without 'approvers', and no 'approval' is set")?;
-            verdict.approval = Some(Approval {
-                approvers: settings.approvers.clone(),
-                ttl: i64::try_from(settings.ttl.0.as_secs()).unwrap_or(i64::MAX),
-                people: settings.people,
-            });
+            verdict.approval = Some(settings.clone());
         }
         Ok(verdict)
     }

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
-use doorward_config::{CheckWhen, ExternalChecks, OnFailure};
+use doorward_config::{ApprovalSettings, CheckWhen, ExternalChecks, OnFailure};
 use doorward_mcp::Object;
 use doorward_mcp::json::{Limits, scan_object};
 use doorward_net::clients::Clients;
@@ -27,7 +27,7 @@ use futures_util::stream::FuturesUnordered;
 pub use self::ask::{Check, Failed};
 pub use self::report::{Refused, Report, is_same_kind, told};
 pub use self::subject::{Mask, Part, Subject};
-pub use self::verdict::{Action, Approval, Verdict};
+pub use self::verdict::{Action, Verdict};
 
 use self::verdict::Change;
 
@@ -71,7 +71,7 @@ pub struct Checks {
 pub struct Held {
     pub check: Arc<str>,
     pub reason: String,
-    pub approval: Approval,
+    pub approval: ApprovalSettings,
 }
 
 /// What has come of asking.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
-use doorward_config::Period;
+use doorward_config::ApprovalSettings;
 use doorward_config::labels::is_label;
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::json::{Limits, Names, scan_object};
@@ -15,8 +15,6 @@ use super::texts::Edit;
 const DEPTH: usize = 64;
 const LONGEST_REASON: usize = 300;
 const MOST_LABELS: usize = 20;
-const MOST_APPROVERS: usize = 20;
-const LONGEST_APPROVER: usize = 200;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -44,16 +42,6 @@ pub enum Change {
     Texts(Vec<Edit>),
 }
 
-/// Who approves, as an answer or the settings say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Approval {
-    /// Such as `role:lead`.
-    pub approvers: Vec<String>,
-    /// In seconds.
-    pub ttl: i64,
-    pub people: u8,
-}
-
 /// The answer of a check.
 #[derive(Debug, Clone)]
 pub struct Verdict {
@@ -64,7 +52,8 @@ pub struct Verdict {
     pub labels: BTreeSet<String>,
     /// Classes of data that were found.
     pub data: BTreeSet<String>,
-    pub approval: Option<Approval>,
+    /// Who approves, as the answer or the settings say.
+    pub approval: Option<ApprovalSettings>,
 }
 
 impl Verdict {
@@ -178,44 +167,25 @@ fn words(answer: &Object, name: &str) -> Result<BTreeSet<String>, String> {
     list.iter().map(word).collect()
 }
 
-fn approval(answer: &Object) -> Result<Option<Approval>, String> {
-    let Some(list) = answer.get("approvers") else {
+/// Who approves, as an answer says.
+fn approval(answer: &Object) -> Result<Option<ApprovalSettings>, String> {
+    if !answer.contains("approvers") {
         let stray = ["ttl", "people"].into_iter().find(|name| answer.contains(name));
         return stray.map_or(Ok(None), |stray| Err(format!("'{stray}' without 'approvers'")));
-    };
-    let list = list.as_array().ok_or("'approvers' is not an array")?;
-    if list.is_empty() || list.len() > MOST_APPROVERS {
-        return Err(format!("'approvers' must have 1 to {MOST_APPROVERS} items"));
     }
-    let approvers = list.iter().map(|value| {
-        let text = value.as_str().filter(|text| is_approver(text));
-        text.map(std::borrow::Cow::into_owned).ok_or("expected approvers such as 'role:lead'")
-    });
-    let approvers = approvers.collect::<Result<Vec<_>, _>>()?;
-    let ttl = match answer.get("ttl") {
-        None => 3_600,
-        Some(ttl) => {
-            let ttl = ttl.as_str().and_then(|text| text.parse::<Period>().ok());
-            let ttl = ttl.ok_or("'ttl' is not a duration such as '30m'")?;
-            i64::try_from(ttl.0.as_secs()).unwrap_or(i64::MAX)
+    let mut said = Object::new();
+    for name in ["approvers", "ttl", "people"] {
+        if let Some(value) = answer.get(name) {
+            said.set(name, value.clone());
         }
-    };
-    let people = answer.get("people").map_or(Some(1), doorward_mcp::Value::as_u64);
-    let people = people.and_then(|people| u8::try_from(people).ok());
-    let people = people.filter(|people| (1..=5).contains(people));
-    let people = people.ok_or("'people' must be 1 to 5")?;
-    if !(60..=7 * 24 * 3_600).contains(&ttl) {
-        return Err("'ttl' must be between 1m and 7d".into());
     }
-    Ok(Some(Approval { approvers, ttl, people }))
-}
-
-fn is_approver(text: &str) -> bool {
-    let Some((kind, name)) = text.split_once(':') else { return false };
-    matches!(kind, "role" | "team" | "user")
-        && !name.trim().is_empty()
-        && name.len() <= LONGEST_APPROVER
-        && !name.chars().any(|c| c.is_control() || c == ',')
+    let read = serde_json::from_slice::<ApprovalSettings>(&said.to_bytes());
+    let wrong = "expected 'approvers' such as [\"role:lead\"], 'ttl' such as \"30m\", and 'people'";
+    let approval = read.map_err(|_| wrong)?;
+    match approval.problems().first() {
+        None => Ok(Some(approval)),
+        Some((key, why)) => Err(format!("'{key}' {why}")),
+    }
 }
 
 #[cfg(test)]
@@ -256,6 +226,9 @@ mod tests {
             r#"{"action":"hold","approvers":[]}"#,
             r#"{"action":"hold","approvers":["role:a"],"people":9}"#,
             r#"{"action":"hold","approvers":["role:a"],"ttl":"1s"}"#,
+            r#"{"action":"hold","approvers":["role:a,role:b"]}"#,
+            r#"{"action":"hold","approvers":["user:a"],"people":2}"#,
+            r#"{"action":"hold","approvers":"role:a"}"#,
             r#"{"action":"hold","ttl":"1h"}"#,
         ] {
             assert!(own(text).is_err(), "{text}");
@@ -275,8 +248,9 @@ mod tests {
         let changed = own(r#"{"action":"change","patch":{"a":null},"labels":["pii"]}"#).unwrap();
         assert!(matches!(changed.change, Some(Change::Patch(_))) && changed.labels.contains("pii"));
         let held = own(r#"{"action":"hold","approvers":["role:lead"],"ttl":"30m","people":2}"#);
-        let approval = Approval { approvers: vec!["role:lead".into()], ttl: 1_800, people: 2 };
-        assert_eq!(held.unwrap().approval, Some(approval));
+        let approval = held.unwrap().approval.unwrap();
+        assert_eq!(approval.approvers[0].to_string(), "role:lead");
+        assert_eq!((approval.ttl.0.as_secs(), approval.people), (1_800, 2));
     }
 
     #[test]

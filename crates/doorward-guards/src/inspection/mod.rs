@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
-use doorward_config::{InspectionApproval, InspectionSettings, Secret};
+use doorward_config::{ApprovalSettings, InspectionSettings, Secret};
 use doorward_inspect::{Detectors, Scanner};
 use parking_lot::{Mutex, RwLock};
 
@@ -111,7 +111,7 @@ impl Inspecting {
 
 impl Guard {
     /// Who approves calls that are held, if somebody does.
-    pub fn approval(&self) -> Option<&InspectionApproval> {
+    pub fn approval(&self) -> Option<&ApprovalSettings> {
         self.inspection.settings.approval.as_ref()
     }
 }
