@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
-use doorward_governance::approvals::Edits;
+use doorward_governance::approvals::{Approval, Edits};
 use doorward_guards::inspection::Inspecting;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
@@ -89,6 +89,10 @@ pub struct Notes {
     pub continues: Option<Box<Retry>>,
     /// The task that it is about, if any.
     pub task: Option<Box<AboutTask>>,
+    /// Its door takes [`Reply::Held`].
+    pub can_be_task: bool,
+    /// The ID of the approval that it runs with as a task, and with no other.
+    pub runs: Option<Box<str>>,
     /// Arguments edited by an approver, which have replaced the caller's.
     pub edited: Option<Box<Edits>>,
     /// The audit record, while it is open.
@@ -255,4 +259,15 @@ pub enum Reply {
     Result(Object),
     /// `subscriptions/listen`: continues until one side ends it.
     Listening(Listener),
+    /// A held call as a task: answered by the door, which has the call as it came.
+    Held(HeldTask),
+}
+
+/// What a call has to do with a held call that is a task.
+#[derive(Debug)]
+pub enum HeldTask {
+    /// It is held, and becomes one.
+    Begins(Box<Approval>),
+    /// It asks about the task with this ID.
+    Named(String),
 }

@@ -60,7 +60,9 @@ pub fn server_to_modern(capabilities: &Object) -> Object {
 
 /// Declares the tasks extension.
 pub fn put_tasks(capabilities: &mut Object) {
-    if let Some(extensions) = capabilities.object_mut("extensions") {
+    if let Some(extensions) = capabilities.object_mut("extensions")
+        && !extensions.contains(TASKS_EXTENSION)
+    {
         extensions.set(TASKS_EXTENSION, Object::new());
     }
 }

@@ -10,6 +10,9 @@ use self::grants::{count, remember};
 use crate::{Act, Change, Error, Result, Store};
 
 mod grants;
+mod tasks;
+
+pub use tasks::{ApprovalTask, MOST_KEPT_OF_CALLER, MOST_TASKS_OF_CALLER, TaskState};
 
 /// Requests that may wait, of one caller and in all.
 pub const MOST_APPROVALS_OF_CALLER: i64 = 20;
@@ -338,14 +341,24 @@ impl Store {
 
     /// Ends an approval, because what would be approved has changed. Whether it was still open.
     pub async fn end_approval(&self, approval: &Approval, why: &str) -> Result<bool> {
+        self.end(approval, why, "state = 'waiting' OR state = 'approved'").await
+    }
+
+    /// Ends an approval for its caller, who does not want the call any more: a call that has taken it is not sent. Whether
+    /// that was in time.
+    pub async fn withdraw_approval(&self, approval: &Approval, why: &str) -> Result<bool> {
+        self.end(approval, why, "state = 'waiting' OR state = 'approved' OR state = 'taken'").await
+    }
+
+    async fn end(&self, approval: &Approval, why: &str, open: &str) -> Result<bool> {
         let mut change = self.write().await?;
-        let ended = sqlx::query(
-            "UPDATE approvals SET state = 'ended' \
-             WHERE id = $1 AND (state = 'waiting' OR state = 'approved')",
-        )
-        .bind(&approval.id)
-        .execute(&mut *change)
-        .await?;
+        let query = format!(
+            "UPDATE approvals SET state = 'ended', lease = NULL WHERE id = $1 AND ({open})"
+        );
+        let ended = sqlx::query(sqlx::AssertSqlSafe(query))
+            .bind(&approval.id)
+            .execute(&mut *change)
+            .await?;
         if ended.rows_affected() != 1 {
             return Ok(false);
         }

@@ -42,7 +42,10 @@ mod values;
 mod webhooks;
 
 pub use amount::Amount;
-pub use approvals::{Asking, LEASE, MOST_APPROVALS, MOST_APPROVALS_OF_CALLER};
+pub use approvals::{
+    ApprovalTask, Asking, LEASE, MOST_APPROVALS, MOST_APPROVALS_OF_CALLER, MOST_KEPT_OF_CALLER,
+    MOST_TASKS_OF_CALLER, TaskState,
+};
 pub use audit::*;
 pub use backend::{Location, OpenError, Store};
 pub use browser_sessions::{BrowserSession, EndOf};

@@ -119,7 +119,9 @@ async fn call(
         let id = call.id;
         let mut result = match pipeline::run(gateway.clone(), call, events.clone()).await {
             Ok(Reply::Result(result)) => result,
-            Ok(Reply::Listening(_)) => return Err(RpcError::method_not_found(method)),
+            Ok(Reply::Listening(_) | Reply::Held(_)) => {
+                return Err(RpcError::method_not_found(method));
+            }
             Err(Refusal { error, .. }) => {
                 return translated_error(method, error, asked_uri.as_deref());
             }

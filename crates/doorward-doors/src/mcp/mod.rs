@@ -8,6 +8,7 @@ mod call_stream;
 mod converse;
 mod entry;
 mod handshake;
+mod held_task;
 mod legacy_sse;
 mod modern;
 mod names;

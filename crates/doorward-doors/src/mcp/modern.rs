@@ -15,10 +15,10 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::accept::{Form, needs_stream};
 use super::call_stream::{self, CallStream, Ending, First, KeepAlive};
-use super::{Body, Visit, error_response, events, json, names};
+use super::{Body, Visit, error_response, events, held_task, json, names};
 use doorward_gateway::call::{Asks, Call, Events, Protocol, Reply};
 use doorward_gateway::gateway::Gateway;
-use doorward_gateway::pipeline::{self, Refusal};
+use doorward_gateway::pipeline::Refusal;
 use doorward_limits::rates::Nearest;
 use doorward_observability::telemetry::context;
 use doorward_upstream::switchboard::Listener;
@@ -56,7 +56,7 @@ pub async fn post(
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let sender = sender.counted(gateway.unread.counter(&call.caller.principal));
-    let mut run = Box::pin(pipeline::run(gateway, call, sender));
+    let mut run = Box::pin(held_task::run(gateway, call, sender));
     let first = call_stream::first(&mut run, &mut receiver, form, stream_after).await;
     let event = match first {
         First::Answer(reply) => {
@@ -96,6 +96,8 @@ fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMa
 fn ending(id: Id, reply: Result<Reply, Refusal>, keep_alive: Duration) -> Ending {
     match reply {
         Ok(Reply::Result(result)) => message::response(&id, &result).into(),
+        // Its own run has answered it.
+        Ok(Reply::Held(_)) => message::response(&id, &Object::new()).into(),
         Ok(Reply::Listening(listener)) => {
             Ending::Frames(Box::pin(ListenStream::new(id, listener, keep_alive)))
         }
@@ -196,6 +198,8 @@ fn answer(
             events(Body::full(sse::encode(&message::response(&id, &result), None)))
         }
         Ok(Reply::Result(result)) => json(message::response(&id, &result)),
+        // Its own run has answered it.
+        Ok(Reply::Held(_)) => json(message::response(&id, &Object::new())),
         Ok(Reply::Listening(listener)) => {
             events(Body::endless(ListenStream::new(id, listener, keep_alive)))
         }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::approved::Answered;
-use crate::call::{Call, CallError, Reply};
+use crate::call::{Call, CallError, HeldTask, Reply};
 use crate::gateway::Gateway;
 use crate::record;
 
@@ -96,6 +96,18 @@ pub fn open(gateway: &Gateway, call: &mut Call) {
     });
 }
 
+/// What the ID of a held call's task is sealed for.
+pub fn task_purpose(server: &str) -> String {
+    format!("approval-task:{server}")
+}
+
+/// The task that a call asks about, if it is of a held call.
+pub fn held_task(gateway: &Gateway, call: &Call) -> Option<String> {
+    let (route, sealed) = (call.route.as_ref()?, call.params.string("taskId")?);
+    let purpose = task_purpose(&route.server.name);
+    gateway.shared.sealer.open(&sealed, &call.caller.principal.id, &purpose).ok()
+}
+
 /// Whether the client has opened the page, and the call waits.
 pub fn taken(call: &mut Call) -> Result<bool, CallError> {
     let Some(answered) = call.notes.answered.take() else { return Ok(false) };
@@ -116,6 +128,9 @@ pub fn told(
     call: &Call,
     approval: &Approval,
 ) -> Result<Option<Reply>, CallError> {
+    if call.notes.can_be_task && *call.method == *method::TOOLS_CALL {
+        return Ok(Some(Reply::Held(HeldTask::Begins(Box::new(approval.clone())))));
+    }
     let link = url(gateway, &approval.id);
     let what = record::target(call).unwrap_or_default();
     let until = Timestamp::from_second(approval.expires).unwrap_or_default();

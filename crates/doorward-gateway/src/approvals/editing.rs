@@ -82,7 +82,7 @@ pub fn tell(call: &Call, edits: &Edits, reply: &mut Result<Reply, CallError>) {
             failure.message = format!("{}. {text}", failure.message);
         }
         // It was not sent.
-        Err(_) | Ok(Reply::Listening(_)) => {}
+        Err(_) | Ok(Reply::Listening(_) | Reply::Held(_)) => {}
     }
 }
 

@@ -26,6 +26,10 @@ const WAIT: Duration = Duration::from_secs(45);
 /// How often it looks meanwhile what others have decided, on other replicas or on the machine.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// Why a task does not run.
+pub const ANOTHER: &str =
+    "What was approved is not this call any more, or was used. Call the tool again";
+
 /// Lets an approved call through, once; answers any other. It brings these labels when it is sent.
 pub async fn hold(
     gateway: &Arc<Gateway>,
@@ -62,11 +66,15 @@ pub async fn hold(
     if holds.is_empty() {
         // The call itself may be what was approved: it is not left for another one.
         let found = store.open_approval(&whole, now()).await.map_err(unavailable)?;
-        if let Some(own) = found.filter(|own| own.state == State::Approved) {
+        let mut is_taken = false;
+        if let Some(own) = found.filter(|own| own.state == State::Approved && is_own(call, own)) {
             let id = call.id.to_string();
             if store.take_approval(&own, &id, None, now()).await.map_err(unavailable)? {
-                store.send_approval(&own.id, &id).await.map_err(unavailable)?;
+                is_taken = store.send_approval(&own.id, &id).await.map_err(unavailable)?;
             }
+        }
+        if call.notes.runs.is_some() && !is_taken {
+            return Err(denied(call, ANOTHER));
         }
         call.notes.approval = let_through(Pass::Remembered);
         return Ok(None);
@@ -77,6 +85,10 @@ pub async fn hold(
     let mut news = gateway.approvals.follow();
     loop {
         let found = store.open_approval(&digest, now()).await.map_err(unavailable)?;
+        let found = found.filter(|found| is_own(call, found));
+        if found.is_none() && call.notes.runs.is_some() {
+            return Err(denied(call, ANOTHER));
+        }
         let approval = match found {
             Some(found) => found,
             None => {
@@ -122,9 +134,15 @@ pub async fn hold(
                     () = call.caller.lease.token().cancelled() => still_stands(gateway, call, &binding)?,
                 }
             }
+            _ if call.notes.runs.is_some() => return Err(denied(call, ANOTHER)),
             _ => return told(gateway, call, &approval),
         }
     }
+}
+
+/// Whether a call may use an approval: a task uses the one that it was told of.
+fn is_own(call: &Call, approval: &Approval) -> bool {
+    call.notes.runs.as_deref().is_none_or(|id| *id == *approval.id)
 }
 
 /// A call that a server has asked for input for, which comes back with it.

@@ -48,12 +48,26 @@ impl Gateway {
                 about
             }
         };
+        // Calls that are held are tasks, whatever the servers do.
+        if self.may_hold()
+            && let Some(capabilities) = result.object_mut("capabilities")
+        {
+            capabilities::put_tasks(capabilities);
+        }
         result.set("resultType", "complete");
         result.set("supportedVersions", Value::from_serde(&[Revision::NEWEST.as_str()]));
         if CacheHints::read(&result).is_none() {
             CacheHints { ttl_ms: DISCOVER_TTL_MS, public: false }.put(&mut result);
         }
         Ok(result)
+    }
+
+    /// Whether policies, inspection or checks can hold calls for approval.
+    fn may_hold(&self) -> bool {
+        self.kept.store().is_some()
+            && (self.policies().set.is_some()
+                || self.checks.load().is_some()
+                || self.settings().inspection.as_ref().is_some_and(|it| it.approval.is_some()))
     }
 
     async fn about_all(&self, era: Era, seen: Option<&HashSet<Arc<str>>>) -> Object {

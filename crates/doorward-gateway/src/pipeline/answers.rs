@@ -60,7 +60,7 @@ impl Stage for Answers {
                     }
                 }))
             }
-            Ok(Reply::Listening(_)) => None,
+            Ok(Reply::Listening(_) | Reply::Held(_)) => None,
             Err(error) => {
                 let texts = texts(error)?;
                 if texts.bytes() < LARGE {

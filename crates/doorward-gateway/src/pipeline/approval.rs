@@ -14,10 +14,11 @@ use super::policy::{self, EDITED_IS_HELD};
 use crate::approvals::answer;
 use crate::approvals::approved::continues_from;
 use crate::approvals::editing;
-use crate::approvals::hold::hold;
-use crate::call::{Call, CallError, Events, Failure, Reply};
+use crate::approvals::hold::{ANOTHER, hold};
+use crate::call::{Call, CallError, Events, Failure, HeldTask, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
+use doorward_upstream::state::names_a_task;
 
 pub struct Approval;
 
@@ -35,6 +36,8 @@ impl Stage for Approval {
         let by_policies =
             call.notes.decision.as_ref().is_some_and(|it| it.verdict == Verdict::Hold);
         match by_policies || call.notes.held.is_some() {
+            // Only an approval lets a task run once.
+            false if call.notes.runs.is_some() => Step::refuse(answer::denied(call, ANOTHER)),
             // What the user has declined is not done, be it that it needs no approval any more.
             false => answer::taken(call).map_or_else(Step::refuse, |_| Step::CONTINUE),
             true => Step::Later(Box::pin(async move {
@@ -66,7 +69,7 @@ impl Stage for Approval {
         let (from, is_answered) = match reply {
             Ok(Reply::Result(result)) => (continues_from(result), true),
             Ok(Reply::Listening(_)) => (None, true),
-            Err(_) => (None, false),
+            Ok(Reply::Held(_)) | Err(_) => (None, false),
         };
         Some(Box::pin(async move {
             if is_answered {
@@ -75,6 +78,23 @@ impl Stage for Approval {
             }
             approved.settle(from.as_deref()).await;
         }))
+    }
+}
+
+/// Stage: requests about the tasks of held calls, which their door answers. It comes after the limits, which count them.
+pub struct HeldTasks;
+
+impl Stage for HeldTasks {
+    fn name(&self) -> &'static str {
+        "held_tasks"
+    }
+
+    fn enter<'a>(&self, gateway: &'a Arc<Gateway>, call: &'a mut Call, _: &'a Events) -> Step<'a> {
+        let asks = call.notes.can_be_task && names_a_task(&call.method);
+        match asks.then(|| answer::held_task(gateway, call)).flatten() {
+            Some(id) => Step::Now(Ok(Some(Reply::Held(HeldTask::Named(id))))),
+            None => Step::CONTINUE,
+        }
     }
 }
 

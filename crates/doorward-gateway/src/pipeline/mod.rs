@@ -58,6 +58,7 @@ const STAGES: &[&dyn Stage] = &[
     &flow::Flow,
     &policy::Policy,
     &limits::Limits,
+    &approval::HeldTasks,
     &arguments::Arguments,
     &checks::Checks,
     &approval::Approval,
@@ -176,7 +177,7 @@ async fn through_stages(
     }
     // Nothing that was begun before a stop is let through after it, unless the stop lets it end.
     let concerned = match &reply {
-        Ok(Reply::Result(_)) => gateway.stop_since(&call, false),
+        Ok(Reply::Result(_) | Reply::Held(_)) => gateway.stop_since(&call, false),
         Ok(Reply::Listening(_)) => gateway.stop_since(&call, true),
         // The server was taken out of service before it was called.
         Err(CallError::Gateway(why)) if why.kind == Kind::Closing => {

@@ -10,7 +10,7 @@ use doorward_store::{Amount, Usage};
 
 use super::{digest, payload, payload_of};
 use crate::billing::Settled;
-use crate::call::{Call, CallError, Reply};
+use crate::call::{Call, CallError, HeldTask, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::INVALID_ARGUMENTS;
 use doorward_guards::inspection::Found;
@@ -104,6 +104,11 @@ pub fn outcome(
             if call.route.is_some() {
                 told = Some(result);
             }
+        }
+        Ok(Reply::Held(held)) => {
+            let outcome = if matches!(held, HeldTask::Begins(_)) { "task" } else { "ok" };
+            failed = Usage::failed(outcome);
+            members.text("outcome", outcome);
         }
         Ok(Reply::Listening(_)) => _ = members.text("outcome", "listening"),
         Err(CallError::Rpc(_)) if let Some(code) = refused_by_inspection(call) => {

@@ -183,7 +183,7 @@ fn outcome(reply: &Result<Reply, CallError>) -> (Option<String>, Option<Status>)
             }
             ("tool_error".to_owned(), String::new())
         }
-        Ok(Reply::Listening(_)) => return (None, None),
+        Ok(Reply::Listening(_) | Reply::Held(_)) => return (None, None),
         // The server's message may contain anything.
         Err(CallError::Rpc(error)) => (error.code.to_string(), String::new()),
         Err(CallError::Denied(_)) => ("denied".to_owned(), String::new()),

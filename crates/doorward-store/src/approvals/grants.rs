@@ -47,10 +47,10 @@ impl Store {
 
 pub(super) async fn count(
     connection: &mut AnyConnection,
-    query: &'static str,
+    query: impl Into<String>,
     of: &str,
 ) -> Result<i64> {
-    let row = sqlx::query(query).bind(of).fetch_one(connection).await?;
+    let row = sqlx::query(sqlx::AssertSqlSafe(query.into())).bind(of).fetch_one(connection).await?;
     Ok(row.try_get(0)?)
 }
 

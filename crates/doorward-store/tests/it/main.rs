@@ -1,5 +1,6 @@
 //! The store on real databases.
 
+mod approval_tasks;
 mod approvals;
 mod approvals_model;
 mod audit;

@@ -9,7 +9,7 @@ use crate::support::client::Modern;
 use crate::support::services::{postgres, postgres_programs};
 use crate::support::{folder, wait_for};
 
-fn sql(store: &str, text: &str) -> String {
+pub fn sql(store: &str, text: &str) -> String {
     let output = Command::new(postgres_programs().join("psql"))
         .args(["--no-psqlrc", "--tuples-only", "--no-align", store, "--command", text])
         .output()

@@ -10,6 +10,7 @@ mod notices;
 mod page;
 mod replicas;
 mod signing_in;
+mod tasks;
 pub mod world;
 
 use self::world::{HOLD, World, id_of, url};
