@@ -10,6 +10,7 @@ mod entry;
 mod handshake;
 mod held_task;
 mod legacy_sse;
+mod listen_stream;
 mod modern;
 mod names;
 

@@ -1,27 +1,23 @@
 //! Streamable HTTP of 2026-07-28: one request, one response, no state (spec 2026-07-28
 //! basic/transports/streamable-http).
 
-use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::{Id, Object, Revision, RpcError, headers, message, meta, method, sse};
-use futures_util::Stream;
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 
 use super::accept::{Form, needs_stream};
-use super::call_stream::{self, CallStream, Ending, First, KeepAlive};
+use super::call_stream::{self, CallStream, Ending, First};
+use super::listen_stream::{ListenStream, TaskReader};
 use super::{Body, Visit, error_response, events, held_task, json, names};
 use doorward_gateway::call::{Asks, Call, Events, Protocol, Reply};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::Refusal;
 use doorward_limits::rates::Nearest;
 use doorward_observability::telemetry::context;
-use doorward_upstream::switchboard::Listener;
 
 /// How a client names the conversation that a request belongs to.
 const CONVERSATION: &str = "doorward-conversation";
@@ -56,6 +52,7 @@ pub async fn post(
     call.notes.nearest.clone_from(&nearest);
     let (sender, mut receiver) = Events::channel(gateway.shared.limits.queue.min(32));
     let sender = sender.counted(gateway.unread.counter(&call.caller.principal));
+    let tasks = TaskReader::of(&gateway, &call);
     let mut run = Box::pin(held_task::run(gateway, call, sender));
     let first = call_stream::first(&mut run, &mut receiver, form, stream_after).await;
     let event = match first {
@@ -64,10 +61,10 @@ pub async fn post(
             let mut response = match told {
                 // The run told something and ended in one go.
                 Some(event) => {
-                    let ending = ending(id, reply, keep_alive);
+                    let ending = ending(id, reply, keep_alive, tasks);
                     CallStream::ended(&event, ending, receiver, keep_alive).response()
                 }
-                None => answer(id, reply, keep_alive, form == Form::Stream),
+                None => answer(id, reply, keep_alive, tasks, form == Form::Stream),
             };
             tell_nearest(&nearest, response.headers_mut());
             return response;
@@ -75,7 +72,7 @@ pub async fn post(
         First::Event(event) => Some(event),
         First::Silence => None,
     };
-    let run = async move { ending(id, run.await, keep_alive) };
+    let run = async move { ending(id, run.await, keep_alive, tasks) };
     let stream = CallStream::new(event, run, receiver, keep_alive);
     let mut response = stream.response();
     tell_nearest(&nearest, response.headers_mut());
@@ -93,13 +90,18 @@ fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMa
 }
 
 /// What a call's stream ends with: its answer, or what is listened to.
-fn ending(id: Id, reply: Result<Reply, Refusal>, keep_alive: Duration) -> Ending {
+fn ending(
+    id: Id,
+    reply: Result<Reply, Refusal>,
+    keep_alive: Duration,
+    tasks: Option<TaskReader>,
+) -> Ending {
     match reply {
         Ok(Reply::Result(result)) => message::response(&id, &result).into(),
         // Its own run has answered it.
         Ok(Reply::Held(_)) => message::response(&id, &Object::new()).into(),
         Ok(Reply::Listening(listener)) => {
-            Ending::Frames(Box::pin(ListenStream::new(id, listener, keep_alive)))
+            Ending::Frames(Box::pin(ListenStream::new(id, listener, keep_alive, tasks)))
         }
         Err(refusal) => message::error_response(Some(&id), &refusal.error).into(),
     }
@@ -191,6 +193,7 @@ fn answer(
     id: Id,
     reply: Result<Reply, Refusal>,
     keep_alive: Duration,
+    tasks: Option<TaskReader>,
     streamed: bool,
 ) -> Response<Body> {
     match reply {
@@ -201,7 +204,7 @@ fn answer(
         // Its own run has answered it.
         Ok(Reply::Held(_)) => json(message::response(&id, &Object::new())),
         Ok(Reply::Listening(listener)) => {
-            events(Body::endless(ListenStream::new(id, listener, keep_alive)))
+            events(Body::endless(ListenStream::new(id, listener, keep_alive, tasks)))
         }
         Err(Refusal { error, status, limited }) => {
             let status = status.unwrap_or_else(|| error.modern_status());
@@ -215,65 +218,6 @@ fn answer(
                 None => {}
             }
             response
-        }
-    }
-}
-
-/// A listener's stream: the acknowledgement, the changes, and at a graceful end the result
-/// (spec 2026-07-28 basic/patterns/subscriptions).
-struct ListenStream {
-    id: Id,
-    listener: Option<Listener>,
-    acknowledged: bool,
-    keep_alive: KeepAlive,
-}
-
-impl ListenStream {
-    fn new(id: Id, listener: Listener, keep_alive: Duration) -> Self {
-        Self {
-            id,
-            listener: Some(listener),
-            acknowledged: false,
-            keep_alive: KeepAlive::new(keep_alive),
-        }
-    }
-
-    fn event(&self, method: &str, mut params: Object) -> Bytes {
-        self.mark(&mut params);
-        sse::encode(&message::notification(method, &params), None)
-    }
-
-    fn mark(&self, object: &mut Object) {
-        if let Some(meta) = object.object_mut("_meta") {
-            meta.set(meta::SUBSCRIPTION_ID, self.id.to_value());
-        }
-    }
-}
-
-impl Stream for ListenStream {
-    type Item = Bytes;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        let this = &mut *self;
-        let Some(listener) = &mut this.listener else { return Poll::Ready(None) };
-        if !this.acknowledged {
-            this.acknowledged = true;
-            let mut params = Object::new();
-            params.set("notifications", listener.honoured.to_object());
-            return Poll::Ready(Some(this.event(method::ACKNOWLEDGED, params)));
-        }
-        match listener.poll_next(context) {
-            Poll::Ready(Some(notice)) => {
-                Poll::Ready(Some(this.event(&notice.method, notice.params.clone())))
-            }
-            Poll::Ready(None) => {
-                this.listener = None;
-                let mut result = Object::new();
-                result.set("resultType", "complete");
-                this.mark(&mut result);
-                Poll::Ready(Some(sse::encode(&message::response(&this.id, &result), None)))
-            }
-            Poll::Pending => this.keep_alive.poll(context).map(Some),
         }
     }
 }

@@ -96,6 +96,23 @@ fn a_task_of_a_modern_server_is_told_under_another_name() {
     is_told_and_looked_at(Era::Modern);
 }
 
+#[test]
+fn a_listener_is_told_of_a_task_what_reading_it_would_say() {
+    let world = World::new(Era::Modern, "inspection: {results: {data: {classes: {email: mask}}}}");
+    let client = world.knowing();
+    let task = created(&client.call("leak", json!({})));
+    let mut stream = client.listen(json!({ "taskIds": [task] }));
+    let told = stream.message().unwrap();
+    assert_eq!(told["method"], "notifications/tasks", "{told}");
+    let state = &told["params"];
+    assert_eq!((&state["taskId"], &state["status"]), (&json!(task), &json!("completed")), "{told}");
+    assert_eq!(state["result"]["content"][0]["text"], "done: write to [EMAIL]", "{told}");
+    assert!(state["_meta"]["io.modelcontextprotocol/subscriptionId"].is_number(), "{told}");
+    assert!(state.get("resultType").is_none(), "{told}");
+    let read = until(&client, &task, "completed");
+    assert_eq!(read["result"], state["result"]);
+}
+
 fn asks_in_its_midst(era: Era) {
     let world = World::new(era, "");
     let client = world.knowing();
