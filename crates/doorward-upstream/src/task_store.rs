@@ -23,7 +23,7 @@ use doorward_identity::identity::Principal;
 pub enum AsTask {
     Never,
     /// The client supports tasks, and receives it.
-    Told,
+    PassedOn,
     /// The tool runs only as a task, which the client does not support: the gateway waits for its
     /// result.
     WaitedFor,
@@ -38,7 +38,7 @@ impl AsTask {
         }
         match support {
             Support::Forbidden => Self::Never,
-            _ if capabilities::has_tasks(&asked.client.capabilities) => Self::Told,
+            _ if capabilities::has_tasks(&asked.client.capabilities) => Self::PassedOn,
             Support::Required => Self::WaitedFor,
             Support::Optional => Self::Never,
         }

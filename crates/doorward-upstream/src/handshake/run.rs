@@ -71,7 +71,7 @@ impl Run<'_> {
                     if self.as_task != AsTask::Never
                         && let Some(task) = tasks::created_to_modern(&result)
                     {
-                        if self.as_task == AsTask::Reported {
+                        if self.as_task == AsTask::PassedOn {
                             return Ok(self.server.hold(self.asked, &self.session, task)?);
                         }
                         self.wait_for(&task).await?;
