@@ -92,7 +92,7 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
             .unwrap();
         let approved = voted.unwrap();
         assert_eq!((approved.state, approved.expires), (State::Approved, 1_110));
-        // A double click, and somebody who comes late.
+        // A repeated vote by the same approver changes nothing; a vote after the decision is refused.
         let again =
             store.vote_approval("a", voter(&dana), &Ballot::new(true, None), 1_011).await.unwrap();
         assert_eq!(again.unwrap(), approved);
@@ -122,7 +122,7 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         }
         assert_eq!(sent, 1);
         assert!(store.open_approval("d", 1_021).await.unwrap().is_none());
-        // A call that never reached its server gives it back; nobody else does, and not when another has been requested.
+        // Only the call that took the approval can return it, and only while no newer request is open.
         let again = waiting("again", "e", 1);
         store.ask_approval("ann", &again, 1_000).await.unwrap();
         let again = store
@@ -140,7 +140,7 @@ async fn a_call_is_requested_once_approved_once_and_taken_once() {
         assert!(!store.return_approval(&again, "c3", 1_006).await.unwrap());
         let used = store.approvals(Some(State::Used), 1_021, 10).await.unwrap();
         assert_eq!((used.len(), used[0].votes.len()), (2, 1));
-        // The next one is asked for anew.
+        // The same call now needs a new approval.
         let next = waiting("b", "d", 1);
         assert_eq!(store.ask_approval("ann", &next, 1_022).await.unwrap(), Asking::Created);
         store.close().await;
@@ -218,7 +218,7 @@ async fn so_many_of_a_caller_may_wait() {
     let full = store.ask_approval("ann", &more, 1_001).await.unwrap();
     assert_eq!(full, Asking::TooMany(MOST_APPROVALS_OF_CALLER));
     assert_eq!(store.ask_approval("eve", &more, 1_001).await.unwrap(), Asking::Created);
-    // What has expired takes no place.
+    // Expired approvals do not count towards the limit.
     let later = waiting("later", "later", 1);
     assert_eq!(store.ask_approval("ann", &later, 1_200).await.unwrap(), Asking::Created);
     store.close().await;
@@ -235,17 +235,17 @@ async fn what_was_taken_and_not_sent_is_given_back_after_its_lease() {
         let approved = store.vote_approval("a", voter(&dana), &ballot, 1_001).await.unwrap();
         let approved = approved.unwrap();
         assert!(store.take_approval(&approved, "c1", None, 1_002).await.unwrap());
-        // Whoever makes the same call meanwhile finds that it is taken, and requests nothing anew.
+        // The same call made meanwhile finds the approval taken and creates no new request.
         let found = store.open_approval("d", 1_003).await.unwrap().unwrap();
         assert_eq!((&*found.id, found.state), ("a", State::Taken));
         let again = store.ask_approval("ann", &waiting("b", "d", 1), 1_003).await.unwrap();
         assert!(matches!(again, Asking::Found(found) if found.state == State::Taken));
-        // Its gateway has ended.
+        // The lease has expired, as after a crash of the gateway that held it.
         let later = 1_002 + doorward_store::LEASE;
         assert_eq!(store.open_approval("d", later - 1).await.unwrap().unwrap().state, State::Taken);
         let back = store.open_approval("d", later).await.unwrap().unwrap();
         assert_eq!((&*back.id, back.state), ("a", State::Approved));
-        // Of two who were in between, whoever has it now sends it.
+        // Two calls took the approval one after the other. Only the current holder can send.
         assert!(store.take_approval(&back, "c2", None, later).await.unwrap());
         assert!(!store.send_approval("a", "c1").await.unwrap());
         assert!(!store.return_approval(&back, "c1", later).await.unwrap());
@@ -291,7 +291,7 @@ async fn arguments_are_edited_where_every_policy_lets_the_only_approver() {
         long.edits.insert("to".into(), "x".repeat(20_000).into());
         let voted = store.vote_approval("e", voter(&dana), &long, 1_001).await.unwrap();
         assert_eq!(voted, Err(Refused::TooLong));
-        // Two policies: what both name.
+        // With two policies, only the arguments that both name can be edited.
         let mut both = waiting("f", "f", 1);
         both.holds.push(both.holds[0].clone());
         both.holds[0].edit = vec!["to".into(), "note".into()];

@@ -1,6 +1,6 @@
-//! The state machine of approvals against a model, on both databases: whatever is done in whatever order, over restarts, with
-//! two at once, with edited arguments and changed tools. A call that runs has its approvals; it runs once; and what was
-//! approved and did not run can be made.
+//! Tests the approval state machine against a model, on both databases: random operations in any order, with
+//! restarts, concurrent requests, edited arguments and changed tools. A call runs only with its approvals and only
+//! once, and an approved call that did not run can still be made.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -19,25 +19,25 @@ const CASES: u32 = 32;
 
 #[derive(Debug, Clone)]
 enum Deed {
-    /// The caller makes the call: it is requested, or found.
+    /// The caller makes the call, which creates an approval request or finds the open one.
     Ask,
     Vote {
         who: usize,
         approves: bool,
         edits: bool,
     },
-    /// Two approvers at the same moment.
+    /// Two approvers vote at the same time.
     VoteBoth,
     Wait(i64),
-    /// The call is made again, by so many clients at once, and one of them has it.
+    /// This many clients repeat the call at the same time; one of them takes the approval.
     Take(usize),
-    /// It is approved, and whoever has it does not send it within its lease: another has it then.
+    /// The call is approved, but its holder does not send it within the lease, and another client takes it.
     Late,
-    /// One who has it, or had it, sends it.
+    /// A current or former holder sends the call.
     Send(usize),
-    /// One who has it, or had it, could not send it.
+    /// A current or former holder returns the call unsent.
     Return(usize),
-    /// The gateway is killed, and begins again.
+    /// The gateway is killed and restarted.
     Kill,
     /// The tool or the policies change.
     Change,
@@ -60,7 +60,7 @@ fn deeds() -> impl Strategy<Value = Vec<Deed>> {
     proptest::collection::vec(deed, 5..40)
 }
 
-/// What should be.
+/// The expected state.
 #[derive(Debug, Clone)]
 struct Model {
     id: String,
@@ -69,13 +69,13 @@ struct Model {
     voted: BTreeSet<usize>,
     edited: bool,
     state: State,
-    /// Which call has it, and until when.
+    /// The call that holds the approval, and when its lease ends.
     taken: Option<(String, i64)>,
     runs: u32,
 }
 
 impl Model {
-    /// Whoever makes the call, or asks for it, gives back what was not sent.
+    /// Making or reading the call returns an approval whose lease has expired.
     fn give_back(&mut self, now: i64) {
         if self.taken.as_ref().is_some_and(|(_, lease)| *lease <= now) {
             (self.taken, self.state) = (None, State::Approved);
@@ -98,7 +98,7 @@ impl Model {
     }
 }
 
-/// A caller whose call is made again and again.
+/// A caller that repeats its call.
 struct Play<'a> {
     world: &'a World,
     store: Store,
@@ -110,7 +110,7 @@ struct Play<'a> {
     calls: usize,
     all: Vec<Model>,
     current: Option<usize>,
-    /// Calls that have an approval, or have had it, as long as their gateway lives.
+    /// Calls that hold or held an approval. The list is cleared when their gateway is killed.
     holders: Vec<(Approval, String)>,
 }
 
@@ -135,7 +135,7 @@ impl Play<'_> {
         let id = format!("{} {}", self.caller, self.count);
         let mut new = waiting(&id, &self.digest(), self.people);
         (new.created, new.expires, new.asker.id) = (now, now + TTL, self.caller.clone());
-        // What can be edited cannot be remembered, nor approved by several.
+        // An approval with editable arguments cannot be remembered and needs exactly one approver.
         let edit = if self.people == 1 { vec!["to".to_owned()] } else { Vec::new() };
         (new.holds[0].edit, new.holds[0].remember, new.memories) = (edit, None, Vec::new());
         let asked = self.store.ask_approval(&self.caller, &new, now).await.unwrap();
@@ -209,7 +209,7 @@ impl Play<'_> {
         }
         let stored = self.store.approval(&id).await.unwrap().unwrap();
         let Some(model) = self.model() else { return };
-        // Whoever was second may have come too late; nobody counts twice.
+        // The second vote may be too late, but no approver counts twice.
         let by =
             stored.votes.iter().map(|vote| vote.by.trim_start_matches("lead").parse().unwrap());
         model.voted = by.collect();
@@ -229,7 +229,7 @@ impl Play<'_> {
         }
         let expected = self.model().map(|model| (model.is_open(now), model.at(now)));
         let expected = expected.filter(|(is_open, _)| *is_open).map(|(_, state)| state);
-        // What was approved and has not run is there; nothing else is.
+        // The store returns an approved call that has not run, and nothing else.
         assert_eq!(found.as_ref().map(|found| found.state), expected);
         let Some(found) = found else { return };
         let calls: Vec<String> = (0..at_once).map(|at| format!("c{}", self.calls + at)).collect();
@@ -252,7 +252,7 @@ impl Play<'_> {
         assert_eq!(taken.len(), usize::from(expected == Some(State::Approved)));
         let Some(call) = taken.pop() else { return };
         let Some(model) = self.model() else { return };
-        // With its approvals, by as many as it takes; and as it was edited.
+        // The call has as many approvals as it needs, and the edited arguments.
         assert!(model.voted.len() >= usize::from(model.people) && model.state == State::Approved);
         assert_eq!(found.edits().is_some(), model.edited);
         (model.state, model.taken) = (State::Taken, Some((call.clone(), now + LEASE)));
@@ -268,7 +268,7 @@ impl Play<'_> {
         let Some((approval, call)) = self.holder(at) else { return };
         let sent = self.store.send_approval(&approval.id, &call).await.unwrap();
         let model = self.all.iter_mut().find(|model| model.id == approval.id).unwrap();
-        // Unless another has it meanwhile.
+        // Unless another call has taken the approval meanwhile.
         let has = model.taken.as_ref().is_some_and(|(taker, _)| *taker == call);
         assert_eq!(sent, has);
         if sent {
@@ -321,7 +321,8 @@ impl Play<'_> {
             }
         }
         assert!(self.all.iter().all(|model| model.runs <= 1), "{:?}", self.all);
-        // Killed at the end: what was approved, has not run and has not expired can still be made, after its lease.
+        // Kill the gateway at the end: an approved call that has neither run nor expired can still be made after its
+        // lease.
         self.kill().await;
         let Some(model) = self.current.map(|at| self.all[at].clone()) else { return };
         let stands = matches!(model.state, State::Approved | State::Taken);
@@ -361,7 +362,7 @@ fn it_runs_once_with_its_approvals_and_what_was_approved_is_not_lost() {
                 store,
                 caller: format!("caller{case}"),
                 people,
-                // What is left of the last one has expired.
+                // Start after everything of the previous case has expired.
                 now: case * 100_000,
                 version: 0,
                 count: 0,

@@ -1,4 +1,4 @@
-//! Audit records, on real databases: tampering is detected.
+//! Audit records on real databases: the verifier detects tampering.
 
 #![allow(clippy::unwrap_used)]
 
@@ -24,7 +24,7 @@ async fn what_is_written_verifies() {
         assert_eq!(report.checkpoints, 5);
         assert_eq!(report.chains[&one.log.id().0].last, 16);
         assert_eq!(report.chains[&two.log.id().0].last, 8);
-        // The key and four keys of alice's.
+        // One act for the signing key and four for Alice's keys.
         assert_eq!(report.chains["acts"].last, 5);
         assert_eq!(report.chains["acts"].checkpointed, 5);
     }
@@ -32,7 +32,7 @@ async fn what_is_written_verifies() {
 
 #[tokio::test]
 async fn tampering_is_found_and_the_first_bad_record_named() {
-    /// What is done, to whom, and what must be found.
+    /// The name of the attack, its SQL, and the finding that the verifier must report.
     type Attack =
         (&'static str, fn(&str, &str) -> Vec<String>, fn(&str, &str) -> (String, i64, Fault));
     let attacks: [Attack; 11] = [
@@ -160,7 +160,7 @@ async fn tampering_is_found_and_the_first_bad_record_named() {
     }
 }
 
-/// Who can write may write a chain anew, hashes and all; what a checkpoint has seen it was not.
+/// Anybody with write access can rewrite a chain with valid hashes, but not the checkpoints that were signed before.
 #[tokio::test]
 async fn a_chain_that_was_written_anew_contradicts_its_checkpoints() {
     for world in World::all() {
@@ -186,7 +186,7 @@ async fn a_chain_that_was_written_anew_contradicts_its_checkpoints() {
         let first = report.findings.first().unwrap();
         assert_eq!((first.writer.as_str(), first.fault), (id.as_str(), Fault::Replaced));
 
-        // A checkpoint of the intruder's own making is none.
+        // A checkpoint that the intruder signs does not count.
         let own = AuditLog::open(&store, WriterId::new(9), Place::here("test")).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let foreign = store.audit_key(&KeyPlace::File(folder.path().join("key"))).await.unwrap();
@@ -222,7 +222,7 @@ async fn a_commit_is_written_once_however_often_it_is_tried() {
         }
         writer.log.advance(chain);
         writer.write(&calls(3..5)).await;
-        // Another's record in the place of its own is not taken for it.
+        // A record of another chain is not accepted in its place.
         let (other, _) = writer.commit(&calls(7..8));
         let id = writer.log.id().0.clone();
         let sql = format!("INSERT INTO audit_blocks VALUES ('{id}', 6, 6, {AT}, {AT}, 'x')");
@@ -248,7 +248,7 @@ async fn retention_leaves_a_chain_that_verifies_and_holds_what_is_held() {
         };
         let late = i64::MAX / 2;
         let hold = store.hold_audit(Some("globex"), None, "case 17").await.unwrap();
-        // Reads go, writes and what globex is owed stay.
+        // Reads are removed; writes and the records that globex must retain stay.
         let retention =
             Retention { rules: vec![rule(Some("reads"), None, late), rule(None, None, 0)] };
         let done = store.retain_audit(&retention, &signing(&store).await).await.unwrap();
@@ -256,7 +256,7 @@ async fn retention_leaves_a_chain_that_verifies_and_holds_what_is_held() {
         let report = verify(&store).await;
         assert_eq!(report.findings, []);
         assert_eq!(report.removed, 24);
-        // Nothing is taken away twice.
+        // A second run removes nothing more.
         assert_eq!(
             store.retain_audit(&retention, &signing(&store).await).await.unwrap().removed,
             0
@@ -266,7 +266,7 @@ async fn retention_leaves_a_chain_that_verifies_and_holds_what_is_held() {
             store.retain_audit(&retention, &signing(&store).await).await.unwrap().removed,
             6
         );
-        // A tenant's own word comes before that on the class.
+        // A tenant's rule takes precedence over the rule for the class.
         let all = Retention { rules: vec![rule(None, None, late), rule(None, Some("acme"), 0)] };
         store.retain_audit(&all, &signing(&store).await).await.unwrap();
         let report = verify(&store).await;
@@ -299,7 +299,7 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
         assert_eq!(open[0].tenant.as_deref(), Some("acme"));
 
         let mut seen = BTreeMap::new();
-        // It is this very process, which lives; by its heart alone it would be dead.
+        // The writer is this process, which is alive. Its heartbeat alone would make it look dead.
         let patience = std::time::Duration::from_secs(60);
         assert!(heir.log.dead(&mut seen, patience).await.unwrap().is_empty());
         let dead_by_heart = heir.log.dead(&mut seen, std::time::Duration::ZERO).await.unwrap();
@@ -311,7 +311,7 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
             charges: BTreeMap::new(),
             usage: doorward_store::Tally::default(),
         };
-        // It moves while its death is written down: it is left alone.
+        // The writer sends a heartbeat while its death is being recorded, so it is not declared dead.
         assert!(dead.log.beat().await.unwrap());
         let (commit, _) = heir.commit(&[closed(3), closed(5)]);
         let commit = Commit { ends: Some(ended.clone()), ..commit };
@@ -328,7 +328,7 @@ async fn what_a_dead_process_left_open_is_known_and_it_is_ended_once() {
         let commit = Commit { ends: ends.clone(), ..commit };
         assert_eq!(heir.log.write(&commit).await.unwrap(), Committed::Written);
         heir.log.advance(chain);
-        // The second heir comes too late, and the dead one is told.
+        // The second heir is too late, and the dead writer learns that it was closed.
         let mut late = Writer::open(&store, 3).await;
         let (commit, _) = late.commit(&[closed(3), closed(5)]);
         let commit = Commit { ends, ..commit };
@@ -350,7 +350,7 @@ async fn acts_stand_in_the_transaction_of_the_change_and_name_who_acted() {
         acting.put_principal(&Entry::new(Kind::Team, "support")).await.unwrap();
         assert!(acting.remove_principal(Kind::Team, "nobody").await.is_err());
         acting.put_portal("desk", "{}").await.unwrap();
-        // Many at once: one after the other, none lost.
+        // Concurrent acts are serialized and none is lost.
         let many = (0..20).map(|number| {
             let acting = acting.clone();
             tokio::spawn(async move {
@@ -377,7 +377,7 @@ async fn acts_stand_in_the_transaction_of_the_change_and_name_who_acted() {
     }
 }
 
-/// Appends an act to the chain of acts, as whoever can write the database can.
+/// Appends an act to the chain of acts, as anybody with write access to the database can.
 async fn append_act(store: &Store, intruder: &mut AnyConnection, members: &str) {
     let (seq, hash) = head(store, "acts").await;
     let mut chain = doorward_store::Chain::new("acts", doorward_store::Head { seq, hash });
@@ -392,7 +392,7 @@ async fn append_act(store: &Store, intruder: &mut AnyConnection, members: &str) 
     run(intruder, &sql).await;
 }
 
-/// Takes away the second block of a chain, as retention would, and lets an act say so.
+/// Removes the second block of a chain as retention would, and adds an act that reports it.
 async fn remove_unsigned(store: &Store, world: &World, writer: &str, with_hashes: bool) {
     let mut intruder = intruder(world).await;
     run(
@@ -427,7 +427,7 @@ async fn a_removal_that_nobody_signed_is_found_though_an_act_says_so_and_a_check
             let id = writer.log.id().0.clone();
             assert_eq!(verify(&store).await.findings, []);
             remove_unsigned(&store, &world, &id, with_hashes).await;
-            // The next gateway signs what it finds.
+            // The next gateway signs the state that it finds.
             let mut next = Writer::open(&store, 2).await;
             next.write(&calls(50..52)).await;
             next.checkpoint().await;
@@ -435,7 +435,7 @@ async fn a_removal_that_nobody_signed_is_found_though_an_act_says_so_and_a_check
             let found: Vec<_> =
                 report.findings.iter().map(|it| (&*it.writer, it.seq, it.fault)).collect();
             assert_eq!(found, [(&*id, 5, Fault::UnsignedRemoval)]);
-            // The database's word is enough where somebody wants that, or has signed it since.
+            // The removal is accepted when the verifier trusts the database, or after an operator has signed it.
             let key = signing(&store).await;
             let keys: doorward_store::PublicKeys = [(key.id.clone(), key.public_bytes())].into();
             let trusting = Verifier::new(keys.clone(), true).trusting_database(true);
@@ -467,7 +467,7 @@ async fn what_is_behind_an_end_or_cut_off_before_it_is_found() {
                     insert(&mut hand, &id, 15, 15, &body).await;
                     (15, chain.head().hash.clone(), Fault::AfterEnd)
                 }
-                // The last checkpoint, or with it the end and what was not signed before it.
+                // Cut off the last checkpoint, or also the end and the records since the checkpoint before.
                 "checkpoint" | "end" => {
                     let from = if attack == "end" { 13 } else { 14 };
                     let sql = format!(
@@ -521,7 +521,7 @@ async fn retention_takes_only_what_a_checkpoint_vouches_for_and_reads_records_no
         assert_eq!((done.removed, done.unvouched > 0), (0, true));
         writer.checkpoint().await;
         writer.write(&calls(5..7)).await;
-        // What somebody has changed is not signed as removed: the checkpoint vouches for another.
+        // Retention does not sign the removal of changed records: the checkpoint vouches for different ones.
         store.retain_audit(&all, &key).await.unwrap();
         let report = verify(&store).await;
         assert_eq!(report.findings, []);

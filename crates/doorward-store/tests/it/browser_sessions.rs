@@ -1,4 +1,4 @@
-//! Sessions of browsers, on SQLite and on PostgreSQL.
+//! Browser sessions, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::World;

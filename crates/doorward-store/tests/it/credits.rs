@@ -1,4 +1,4 @@
-//! Credit beside a simple model, in random histories of two gateways at once: none is lost or created.
+//! Compares credit with a simple model, in random histories of two concurrent gateways: no credit is lost or created.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -17,7 +17,7 @@ const TODAY: &str = "2026-11-21";
 #[derive(Debug, Clone)]
 enum Step {
     Hold(i64, i64),
-    /// What a call has cost of what is held, in hundredths.
+    /// Settles a call with this cost, in hundredths, out of the held credit.
     Settle(i64),
     Free(i64),
     Grant(i64),
@@ -33,13 +33,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..25)
 }
 
-/// What one gateway knows of itself: a model that only adds and takes away.
+/// What one gateway knows about its own credit, using only addition and subtraction.
 #[derive(Debug, Default, Clone, Copy)]
 struct Model {
     held: i64,
     spent: i64,
     granted: i64,
-    /// What calls have cost beyond what was held for them: it is owed.
+    /// The cost of calls beyond the credit held for them: it is owed.
     beyond: i64,
 }
 
@@ -64,7 +64,7 @@ impl Gateway {
         let block = Block { writer, first, last: first, first_at: 1, last_at: 1, body };
         let charges: BTreeMap<String, Amount> = [(TENANT.to_owned(), Amount(amount))].into();
         let commit = Commit { block, head: chain.head().clone(), charges, usage: None, ends: None };
-        // As when an answer was lost: it counts once.
+        // Write twice, as after a lost response: the commit counts once.
         for _ in 0..2 {
             assert_eq!(self.log.write(&commit).await.unwrap(), Committed::Written);
         }
@@ -113,7 +113,7 @@ async fn check(store: &Store, models: &[Model]) -> Books {
     assert_eq!(account.spent.0, sum(|it| it.spent));
     assert_eq!(account.held.0, sum(|it| it.held));
     assert_eq!(account.balance.0, sum(|it| it.granted) - sum(|it| it.spent) - sum(|it| it.held));
-    // Nothing is given out twice; what is owed is what was charged beyond what was held.
+    // No credit is spent twice. The balance is negative only by what was charged beyond the held credit.
     assert!(account.balance.0 >= -sum(|it| it.beyond), "{account:?} {models:?}");
     books
 }
@@ -138,7 +138,7 @@ fn no_history_loses_or_makes_credit() {
                         tokio::join!(tokio::spawn(first.run(one)), tokio::spawn(second.run(two)));
                     let (one, two) = (one.unwrap(), two.unwrap());
                     check(&store, &[begin, one.model, two.model]).await;
-                    // One dies: the other charges what was open, and frees the rest, once.
+                    // One gateway dies: the other charges its open calls and releases the rest, once.
                     let mut heir = Gateway::open(&store, 3).await;
                     let open = one.model.held.max(0) / 2;
                     let writers = store.audit_writers().await.unwrap();

@@ -21,11 +21,11 @@ async fn a_stop_is_set_once_and_every_watch_learns_of_it() {
         let soft = stop("aa", "Mail", StopMode::LetEnd);
         let (set, revision) = store.put_stop(&soft).await.unwrap();
         assert_eq!((set, revision), (soft.clone(), first + 1));
-        // The same again, by its id or by what it stops: nothing new.
+        // Repeating a stop with the same id or the same target changes nothing.
         assert_eq!(store.put_stop(&soft).await.unwrap(), (soft.clone(), revision));
         let same = stop("bb", "mail", StopMode::LetEnd);
         assert_eq!(store.put_stop(&same).await.unwrap(), (soft.clone(), revision));
-        // A stricter one is another.
+        // A stricter stop is a new one.
         let hard = stop("cc", "mail", StopMode::Cancel);
         assert_eq!(store.put_stop(&hard).await.unwrap(), (hard.clone(), revision + 1));
         let (seen, mut stops) = watch.poll().await.unwrap().unwrap();
@@ -75,14 +75,14 @@ async fn an_event_is_claimed_by_one_until_its_time_is_over() {
         assert_eq!((claimed.len(), rest.len()), (1, 1));
         assert_ne!(claimed[0].id, rest[0].id);
         assert!(store.claim_deliveries(now_ms() + 60_000, 10).await.unwrap().is_empty());
-        // One is tried again at once, the other was taken.
+        // The first delivery is retried at once, the second was accepted.
         let again = Attempt { status: Some(500), error: Some("HTTP 500".into()), again: Some(0) };
         store.end_attempt(&claimed[0].id, &again).await.unwrap();
         let done = Attempt { status: Some(200), error: None, again: None };
         other.end_attempt(&rest[0].id, &done).await.unwrap();
         let second = other.claim_deliveries(now_ms() - 1, 10).await.unwrap();
         assert_eq!((second.len(), second[0].attempts), (1, 2));
-        // Whoever had it is gone, and its time is over.
+        // The claimant has crashed and its claim has expired.
         let third = store.claim_deliveries(now_ms() + 60_000, 10).await.unwrap();
         assert_eq!((third.len(), &third[0].id, third[0].attempts), (1, &claimed[0].id, 3));
         let delivered = store.deliveries(None, Some("delivered"), None, 10).await.unwrap();
@@ -90,7 +90,7 @@ async fn an_event_is_claimed_by_one_until_its_time_is_over() {
         assert!(matches!(store.redeliver(&claimed[0].id).await, Err(Error::Refused(_))));
         assert_eq!(store.redeliver(&rest[0].id).await.unwrap().state, "waiting");
         assert!(matches!(store.redeliver("nothing").await, Err(Error::Absent { .. })));
-        // Page by page.
+        // Deliveries are listed page by page.
         let newest = store.deliveries(Some("oncall"), None, None, 1).await.unwrap();
         let next = store.deliveries(None, None, Some(&newest[0].id), 10).await.unwrap();
         assert_eq!(next.len(), 1);

@@ -1,5 +1,5 @@
-//! Forgeries by somebody who can write to the database and has no key: they are detected whatever they claim, and the
-//! next gateway does not sign them.
+//! Forgeries by somebody who can write to the database but has no signing key: the verifier detects them whatever
+//! they claim, and the next gateway does not sign them.
 
 #![allow(clippy::unwrap_used)]
 
@@ -12,7 +12,7 @@ use sqlx::AnyConnection;
 
 const START: &str =
     "\"kind\":\"start\",\"class\":\"events\",\"at\":\"2026-11-21T00:00:00.000000Z\"";
-/// A chain that sorts behind all others.
+/// A chain id that sorts after all others.
 const FORGED: &str = "ffffffff-00000009";
 
 async fn lines(store: &Store, writer: &str) -> Vec<String> {
@@ -27,7 +27,7 @@ async fn lines(store: &Store, writer: &str) -> Vec<String> {
     }
 }
 
-/// Members of a record without what makes it part of a chain.
+/// The members of a record, without those that link it into a chain.
 fn members(line: &str) -> String {
     let (_, rest) = line.split_once("\"prev\":\"").unwrap();
     let (_, rest) = rest.split_once("\",").unwrap();
@@ -41,7 +41,7 @@ fn died(writer: &str, last: i64, hash: &str) -> String {
     )
 }
 
-/// Puts a chain in the place of one, a block for each record, and says so in the row that is there.
+/// Replaces a chain, one block per record, and updates the row of its head to match.
 async fn put(hand: &mut AnyConnection, writer: &str, records: &[String]) -> Vec<Head> {
     run(hand, &format!("DELETE FROM audit_blocks WHERE writer = '{writer}'")).await;
     let mut chain = Chain::new(writer, Head::default());
@@ -61,7 +61,7 @@ async fn put(hand: &mut AnyConnection, writer: &str, records: &[String]) -> Vec<
     heads
 }
 
-/// Enters a chain of the intruder's own.
+/// Adds a chain of the intruder.
 async fn enter(hand: &mut AnyConnection, records: &[String]) {
     run(
         hand,
@@ -104,7 +104,7 @@ async fn nothing_that_nobody_signed_takes_the_place_of_what_was_signed() {
                 })
                 .collect();
             let heads = put(&mut hand, target, &records).await;
-            // Everything that was claimed of it is claimed anew, of what is there now.
+            // The intruder repeats every claim about the chain, adapted to the forged records.
             let mut forged = vec![START.to_owned()];
             forged.extend(heads.iter().map(|head| died(target, head.seq, &head.hash)));
             enter(&mut hand, &forged).await;
@@ -183,7 +183,7 @@ async fn a_chain_that_its_gateway_never_signed_is_found_and_not_signed_by_the_ne
     }
 }
 
-/// A head that the chain does not lead to is not signed, though its gateway has signed the chain before.
+/// A head that the chain does not lead to is not signed, even though the gateway has signed the chain before.
 #[tokio::test]
 async fn a_head_that_does_not_follow_is_not_signed() {
     for world in World::all() {
@@ -261,7 +261,7 @@ async fn files_without_a_signature_prove_nothing() {
         let report = checked(&forged);
         assert!(report.findings.iter().any(|it| it.fault == Fault::NoCheckpoint), "{report:?}");
         assert!(has(&report, &old, Fault::NeverSigned), "{report:?}");
-        // A chain that a checkpoint names, of files that begin with the first act, is missing.
+        // A checkpoint names the old chain, and the files begin with the first act: the old chain must be there.
         let mut next = Writer::open(&store, 2).await;
         next.checkpoint().await;
         let next = next.log.id().0.clone();
@@ -274,13 +274,13 @@ fn everything() -> Retention {
     Retention { rules: vec![Rule { class: None, tenant: None, before: AT + 1 }] }
 }
 
-/// Also behind its end, where retention takes checkpoints, too, but for the last.
+/// This also holds after the end of a chain, where retention removes all checkpoints but the last.
 #[tokio::test]
 async fn a_chain_whose_time_is_over_verifies() {
     for world in World::all() {
         let store = world.open().await;
         let old = ended(&store, 1).await.log.id().0.clone();
-        // Where the end was signed twice, one of its checkpoints goes.
+        // The end was signed twice, so retention removes one of its two checkpoints.
         let mut twice = Writer::open(&store, 2).await;
         twice.write(&calls(0..3)).await;
         twice.write(&[START.replace("start", "end")]).await;
@@ -322,7 +322,7 @@ async fn a_hold_ends_by_its_release_and_not_with_its_row() {
     }
 }
 
-/// Who takes the act away as well breaks the chain of acts, and nothing is removed either.
+/// Removing the act as well breaks the chain of acts, and then retention removes nothing.
 #[tokio::test]
 async fn without_a_whole_chain_of_acts_nothing_is_removed() {
     for world in World::all() {

@@ -32,7 +32,8 @@ async fn what_is_accepted_is_pinned_by_the_hash_that_was_seen() {
         assert_eq!(new, [one.clone(), nul.clone()]);
         assert_eq!(store.note_drifts("s", std::slice::from_ref(&one)).await.unwrap(), []);
         assert_eq!(store.drift_counts().await.unwrap()["s"], 2);
-        // It says something else meanwhile: neither what was seen nor anything beside it is accepted.
+        // The server changes its definition meanwhile: the whole request is refused, including the unchanged
+        // definition.
         assert_eq!(
             store.note_drifts("s", std::slice::from_ref(&two)).await.unwrap(),
             std::slice::from_ref(&two)
@@ -69,7 +70,7 @@ async fn what_was_refused_stays_refused_until_it_is_accepted() {
         store.refuse_drifts("s", &[seen(&one)]).await.unwrap();
         assert!(store.refuse_drifts("s", &[seen(&two)]).await.is_err());
         assert_eq!(store.pin_book("s").await.unwrap().refused, [seen(&one)]);
-        // It is not news again, and does not go when another waits or the server says it no more.
+        // A known drift is not reported again. It stays when another appears and when the server no longer sends it.
         assert_eq!(store.note_drifts("s", std::slice::from_ref(&one)).await.unwrap(), []);
         store.note_drifts("s", std::slice::from_ref(&two)).await.unwrap();
         store.forget_drifts("s", &[seen(&one), seen(&two)]).await.unwrap();
@@ -113,7 +114,7 @@ async fn waiting_definitions_are_bounded() {
             store.note_drifts("s", some).await.unwrap();
         }
         assert_eq!(store.drift_counts().await.unwrap()["s"], 20_000);
-        // A place that has one may have another.
+        // A name that already has a drift can get another one.
         let changed = said("t7", "y");
         assert_eq!(
             store.note_drifts("s", std::slice::from_ref(&changed)).await.unwrap(),

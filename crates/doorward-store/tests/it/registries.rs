@@ -1,4 +1,5 @@
-//! Other registries: who reads one and when, and what is stored of its entries, on SQLite and on PostgreSQL.
+//! External registries: which gateway polls one and when, and what is stored of its entries, on SQLite and on
+//! PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
 use doorward_store::{EntryState, Error, MOST_ENTRIES, RegistryEntry, RegistryRead, Store, now};
@@ -35,7 +36,7 @@ async fn one_gateway_at_a_time_reads_a_registry_and_only_when_it_is_due() {
         let claims: Vec<_> = claims.into_iter().flatten().collect();
         let [first] = &claims[..] else { panic!("{claims:?}") };
         assert!(first.due > now() && first.busy > now() && first.done.is_none());
-        // Who requests it meanwhile has it read once more, after this reading.
+        // A request during a poll causes one more poll afterwards.
         other.request_registry("public").await.unwrap();
         assert!(claim(&other).await.is_none());
         let ended = RegistryRead {
@@ -51,15 +52,15 @@ async fn one_gateway_at_a_time_reads_a_registry_and_only_when_it_is_due() {
         let again = claim(&other).await.unwrap();
         let RegistryRead { due, busy, .. } = again;
         assert_eq!(again, RegistryRead { due, busy, ..ended.clone() });
-        // The one before does not end this one, should it still be under way somewhere.
+        // A late result of the previous poll does not end this one.
         let late = RegistryRead { busy: busy - 1, problem: "late".into(), ..ended };
         store.end_registry(&late).await.unwrap();
         let read = store.registry_reads().await.unwrap().remove(0);
         assert_eq!((read.problem.as_str(), read.busy), ("a problem", busy));
         other.end_registry(&again).await.unwrap();
-        // It is not due, whoever looks.
+        // The registry is not due, for any gateway.
         assert!(claim(&store).await.is_none() && claim(&other).await.is_none());
-        // One that ended without a word is read again when its time is over.
+        // A poll that never reported back is repeated once its time is over.
         store.request_registry("public").await.unwrap();
         let gone = store.claim_registry("public", now(), now()).await.unwrap();
         assert!(gone.is_some() && claim(&other).await.is_some());

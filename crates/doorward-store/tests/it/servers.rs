@@ -1,4 +1,4 @@
-//! The life of servers, on SQLite and on PostgreSQL.
+//! The server lifecycle, on SQLite and on PostgreSQL.
 #![allow(clippy::unwrap_used)]
 
 use doorward_governance::lifecycle::{State, Step};
@@ -43,7 +43,7 @@ async fn a_server_lives_from_proposal_to_retirement() {
             refusal(&store, "bob", "tickets", Step::Approve).await.contains("cannot be approved")
         );
         step(&store, "bob", "tickets", Step::Review).await;
-        // Nobody approves what nobody has looked at, nor what they have proposed.
+        // A server cannot be approved before it was inspected, nor by the user who proposed it.
         assert!(refusal(&store, "bob", "TICKETS", Step::Approve).await.contains("look"));
         by(&store, "bob").keep_look("tickets", "d1", r#"{"tools":[]}"#).await.unwrap();
         assert!(
@@ -86,7 +86,7 @@ async fn a_server_lives_from_proposal_to_retirement() {
         ];
         assert_eq!(told, expected);
         assert!(steps.iter().zip(1..).all(|(step, n)| step.n == n && step.via == "admin"));
-        // The name is free for a new proposal, which is looked at anew.
+        // The name can be proposed again, and the new proposal needs its own inspection.
         by(&store, "erin").propose_server(&proposal("tickets", spec)).await.unwrap();
         assert_eq!(store.server_look("tickets").await.unwrap(), None);
         store.close().await;
@@ -131,10 +131,10 @@ async fn a_server_of_the_file_is_proposed_again_when_it_is_another() {
         assert!(store.declare_server("files", "d2").await.unwrap());
         let changed = store.server("files").await.unwrap();
         assert_eq!((changed.state, changed.digest.as_str()), (State::Proposed, "d2"));
-        // What was seen of the other one is not what is approved now.
+        // The inspection of the previous definition does not count for this one.
         assert_eq!(store.server_look("files").await.unwrap(), None);
         assert!(by(&store, "bob").keep_look("files", "d1", "{}").await.is_err());
-        // A quarantine outlives a change of the file.
+        // A quarantine survives a change of the file.
         step(&store, "bob", "files", Step::Review).await;
         by(&store, "bob").keep_look("files", "d2", "{}").await.unwrap();
         for then in [Step::Approve, Step::Activate, Step::Quarantine] {
@@ -175,7 +175,7 @@ async fn proposals_are_bounded_and_others_are_not_replaced() {
             async move { store.propose_server(&proposal(name, "{}")).await }
         };
         assert!(one_more("alice", "more").await.unwrap_err().to_string().contains("20 proposals"));
-        // Replacing one's own is no more than there was; another's is not replaced.
+        // Replacing an own proposal adds none to the count. Proposals of other users cannot be replaced.
         assert_eq!(one_more("alice", "s1").await.unwrap().revision, 2);
         assert!(one_more("bob", "s1").await.unwrap_err().to_string().contains("alice"));
         for other in 0..9 {

@@ -187,7 +187,7 @@ async fn a_group_is_renamed_wherever_it_is_kept_or_nowhere() {
         let amount = "5".parse().unwrap();
         store.grant_credit("team/payments", amount, "").await.unwrap();
         let rename = |new: &'static str, key| store.rename_group(Kind::Team, "payments", new, key);
-        // All or nothing: without the master key, or where the name is taken, it stays.
+        // Renaming is atomic: without the master key, or where the name is taken, nothing changes.
         for (new, key) in
             [("okta:payments", None), ("payments", Some(&master)), ("", Some(&master))]
         {
@@ -263,7 +263,7 @@ async fn the_file_is_its_owners_alone_and_holds_no_key() {
     let Location::Sqlite(path) = &world.location else { unreachable!() };
     assert_eq!(std::fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
     store.close().await;
-    // Behind the id; it may have the same sign in it.
+    // The secret follows the id, and may itself contain the separator.
     let secret = text.splitn(3, '_').nth(2).unwrap();
     for file in std::fs::read_dir(path.parent().unwrap()).unwrap().flatten() {
         let bytes = std::fs::read(file.path()).unwrap();
@@ -325,7 +325,7 @@ async fn a_code_and_a_refresh_token_are_used_once_whoever_else_tries() {
         assert_eq!(stores[0].revision().await.unwrap(), before, "nobody need read anything again");
         assert!(stores[0].is_first("x", now() + 60).await.unwrap());
         assert!(!stores[1].is_first("x", now() + 60).await.unwrap());
-        // A new master key takes all of it over.
+        // Everything can be moved to a new master key.
         let next = MasterKey::new(&"n".repeat(32)).unwrap();
         assert!(stores[0].put_signing_key(&master, "key", "private", 0).await.unwrap());
         assert!(!stores[1].put_signing_key(&master, "other", "private", 0).await.unwrap());
@@ -348,12 +348,12 @@ async fn clients_are_bounded_and_take_their_grants_with_them() {
         put_grant(&store, &master, "one").await.unwrap();
         assert!(store.client("desk").await.unwrap().unwrap().used.is_some());
         assert!(!store.put_client("more", "192.0.2.1", "{}", None, 1).await.unwrap());
-        // One that the user did not consent to makes room, and no other.
+        // A client without consent of the user is evicted to make room; other clients are not.
         assert!(store.put_client("passing", "192.0.2.1", "{}", None, 2).await.unwrap());
         assert!(store.put_client("next", "192.0.2.1", "{}", None, 2).await.unwrap());
         assert!(store.client("passing").await.unwrap().is_none());
         store.remove_client("next").await.unwrap();
-        // Of many, one of the network that has most: a stranger's stays.
+        // Of several candidates, one from the network with most clients is evicted, not a client from elsewhere.
         let put =
             async |id: &str, network: &str| store.put_client(id, network, "{}", None, 4).await;
         for (id, network) in [("theirs", "192.0.2.9"), ("one", "192.0.2.2"), ("two", "192.0.2.2")] {
@@ -417,7 +417,7 @@ mod sequences {
                         Step::Create => made.push(store.create_key(&key_for("a")).await.unwrap().0.id),
                         Step::Rotate(at) => {
                             let Some(old) = made.get(at).cloned() else { continue };
-                            // Without overlap, so that the old one must be over at once.
+                            // Without overlap: the old key must stop working at once.
                             if let Ok((new, _)) = store.rotate_key(&old, 0).await {
                                 made.push(new.id);
                                 ended.push(old);
@@ -444,7 +444,7 @@ mod sequences {
                 let world = World::sqlite();
                 let store = world.open().await;
                 let master = MasterKey::new(&"k".repeat(32)).unwrap();
-                // Of each grant: its last token, those that were used, and whether it is revoked.
+                // For each grant: its last token, its used tokens, and whether it is revoked.
                 let mut made: Vec<(String, Vec<String>, bool)> = Vec::new();
                 for (number, step) in steps.into_iter().enumerate() {
                     match step {
@@ -495,14 +495,14 @@ async fn a_batch_is_made_as_a_whole_or_not_at_all() {
         batch.commit_batch().await.unwrap();
         assert_eq!(store.portals().await.unwrap().len(), 1);
         assert_eq!(store.revision().await.unwrap(), before + 1);
-        // One that fails takes the others with it.
+        // One failing operation rolls back the whole batch.
         let batch = store.batch();
         batch.put_portal("b", "{}").await.unwrap();
         assert!(batch.remove_portal("nothing").await.is_err());
         assert!(batch.put_portal("c", "{}").await.is_err());
         assert!(batch.commit_batch().await.is_err());
         assert_eq!(store.portals().await.unwrap().len(), 1);
-        // A rehearsal changes nothing, and finds out what would fail.
+        // A dry run changes nothing and reports what would fail.
         let rehearsal = store.rehearsing().batch();
         rehearsal.put_portal("d", "{}").await.unwrap();
         assert!(rehearsal.remove_portal("nothing").await.is_err());
@@ -532,7 +532,7 @@ async fn an_idempotency_key_is_taken_with_the_change() {
     for world in World::all() {
         let store = world.open().await;
         let claim = || doorward_store::Claim::new("me".into(), "k".into(), "d".into());
-        // What fails takes no key.
+        // A failed operation does not claim the idempotency key.
         assert!(store.claiming(claim()).remove_portal("nothing").await.is_err());
         assert_eq!(store.claimed("me", "k").await.unwrap(), None);
         store.claiming(claim()).put_portal("a", "{}").await.unwrap();
@@ -541,13 +541,13 @@ async fn an_idempotency_key_is_taken_with_the_change() {
         assert_eq!(store.portals().await.unwrap().len(), 1);
         assert_eq!(store.claimed("me", "k").await.unwrap().unwrap().response, None);
         store.answer_claim(&claim(), 201, "{}").await.unwrap();
-        // Another request with the key does not replace the response.
+        // Another request with the same key does not replace the response.
         let other = doorward_store::Claim::new("me".into(), "k".into(), "e".into());
         store.answer_claim(&other, 200, "other").await.unwrap();
         let known = store.claimed("me", "k").await.unwrap().unwrap();
         assert_eq!((known.digest.as_str(), known.response), ("d", Some((201, "{}".into()))));
         assert_eq!(store.claimed("you", "k").await.unwrap(), None);
-        // What changes nothing here takes it with its response.
+        // An operation without a change in the store claims the key together with its response.
         let reload = doorward_store::Claim::new("me".into(), "reload".into(), "d".into());
         store.answer_claim(&reload, 200, "{}").await.unwrap();
         let known = store.claimed("me", "reload").await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Chains that tests write, and changes by somebody who can write to the database.
+//! Audit chains for tests, and changes by somebody who can write to the database.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use sqlx::{AnyConnection, Connection};
 
 use crate::support::World;
 
-/// When all of it happens: 2026-11-21T00:00:00Z, in milliseconds since 1970.
+/// The time of every record: 2026-11-21T00:00:00Z, in milliseconds since 1970.
 pub const AT: i64 = 1_795_219_200_000;
 
 pub fn master() -> MasterKey {
@@ -27,7 +27,7 @@ pub async fn verify(store: &Store) -> Report {
     store.verify_audit(Verifier::new(keys, true)).await.unwrap()
 }
 
-/// A chain that a test writes.
+/// Writes a chain for a test.
 pub struct Writer {
     pub log: AuditLog,
     key: AuditKey,
@@ -115,7 +115,7 @@ pub async fn written(store: &Store) -> (Writer, Writer) {
     (one, two)
 }
 
-/// The database as somebody sees it who can do anything to it.
+/// A connection that can change anything in the database.
 pub async fn intruder(world: &World) -> AnyConnection {
     AnyConnection::connect(&world.url()).await.unwrap()
 }
@@ -125,7 +125,7 @@ pub async fn run(connection: &mut AnyConnection, sql: &str) -> u64 {
     done.unwrap().rows_affected()
 }
 
-/// A chain that was ended as the gateway ends its own.
+/// A chain with an end, as a gateway that shuts down leaves it.
 pub async fn ended(store: &Store, run: u32) -> Writer {
     let mut writer = Writer::open(store, run).await;
     for round in 0..3 {
@@ -147,7 +147,7 @@ pub async fn insert(intruder: &mut AnyConnection, writer: &str, first: i64, last
     run(intruder, &sql).await;
 }
 
-/// The last record of a chain, as the blocks have it.
+/// The last record of a chain, according to its blocks.
 pub async fn head(store: &Store, writer: &str) -> (i64, String) {
     let report = verify(store).await;
     let found = &report.chains[writer];

@@ -1,4 +1,4 @@
-//! Real databases: an SQLite file, and a separate PostgreSQL server for the test.
+//! Real databases: an SQLite file, and a PostgreSQL server for each test.
 #![allow(clippy::unwrap_used)]
 
 pub mod chain;
@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use doorward_store::{Location, Store};
 use sqlx::{AnyConnection, Connection};
 
-/// One database, gone when dropped.
+/// One database, removed when dropped.
 pub struct World {
     pub location: Location,
-    /// Ended before its folder goes.
+    /// Dropped before the folder, so that the server stops first.
     _server: Option<Arc<Postgres>>,
     _folder: Option<tempfile::TempDir>,
 }
@@ -27,7 +27,7 @@ impl World {
         Self { location, _server: None, _folder: Some(folder) }
     }
 
-    /// `None` where there is no PostgreSQL and none is demanded.
+    /// Returns `None` where PostgreSQL is neither installed nor required.
     pub fn postgres() -> Option<Self> {
         let Some(programs) = programs() else {
             let demanded = std::env::var_os("DOORWARD_TEST_POSTGRES").is_some();
@@ -58,7 +58,7 @@ impl World {
         Self { location, _server: self._server.clone(), _folder: None }
     }
 
-    /// As others connect to it.
+    /// The URL with which other clients connect.
     pub fn url(&self) -> String {
         sqlx::any::install_default_drivers();
         match &self.location {
@@ -75,7 +75,7 @@ impl World {
     }
 }
 
-/// Where `initdb` and `postgres` are.
+/// The folder of `initdb` and `postgres`.
 fn programs() -> Option<PathBuf> {
     let has_both =
         |folder: &PathBuf| folder.join("initdb").is_file() && folder.join("postgres").is_file();
@@ -88,7 +88,7 @@ fn programs() -> Option<PathBuf> {
 
 struct Postgres(std::process::Child);
 
-/// PostgreSQL does not run as root; Debian's package brings a user for it.
+/// PostgreSQL does not run as root. Debian's package creates a user for it.
 fn command(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
