@@ -1,4 +1,4 @@
-//! An HTTP client written by hand: it can send what a well-behaved library would not.
+//! A hand-written HTTP client, which can send what a well-behaved library would not.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -8,10 +8,10 @@ use serde_json::{Value, json};
 
 use super::{Gateway, PATIENCE};
 
-/// How long an answer that is a stream may take as a whole.
+/// The total time limit for a response that is a stream.
 const ANSWER: Duration = PATIENCE.saturating_mul(3);
 
-/// One answer, read whole.
+/// A complete response.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -24,7 +24,7 @@ impl Answer {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    /// The messages in it, be it JSON or a stream.
+    /// All messages of the response, whether it is JSON or a stream.
     pub fn messages(&self) -> Vec<Value> {
         if self.header("content-type").is_some_and(|kind| kind.starts_with("text/event-stream")) {
             let data = self.body.lines().filter_map(|line| line.strip_prefix("data: "));
@@ -36,7 +36,7 @@ impl Answer {
         vec![serde_json::from_str(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.body))]
     }
 
-    /// The last message: the answer proper.
+    /// The last message, which is the response to the request.
     pub fn json(&self) -> Value {
         self.messages().pop().unwrap_or_default()
     }
@@ -47,7 +47,7 @@ impl Answer {
         message["result"].clone()
     }
 
-    /// The text of the first block of content.
+    /// The text of the first content block.
     pub fn text(&self) -> String {
         self.result()["content"][0]["text"].as_str().unwrap_or_default().to_owned()
     }
@@ -56,22 +56,22 @@ impl Answer {
         self.json()["error"]["code"].as_i64().unwrap_or(0)
     }
 
-    /// The kind of an error of the gateway's own.
+    /// The kind of an error that the gateway itself returned.
     pub fn kind(&self) -> String {
         self.json()["error"]["data"]["kind"].as_str().unwrap_or_default().to_owned()
     }
 }
 
-/// A response whose body is still coming.
+/// A response whose body is still arriving.
 pub struct Stream {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     reader: BufReader<TcpStream>,
-    /// What is left of the current chunk.
+    /// The bytes left in the current chunk.
     chunk: usize,
     chunked: bool,
     ended: bool,
-    /// Until when what is read must have come. Signs of life come however long there is nothing else.
+    /// The deadline for the next event. Pings do not extend it.
     until: Instant,
     pub last_id: Option<String>,
 }
@@ -114,7 +114,7 @@ impl Stream {
         Some(byte[0])
     }
 
-    /// The data of the next event that has any; `None` when the stream has ended.
+    /// The data of the next event that has any, or `None` when the stream has ended.
     pub fn event(&mut self) -> Option<String> {
         self.until = Instant::now() + PATIENCE;
         let mut data: Option<String> = None;
@@ -136,13 +136,13 @@ impl Stream {
         self.event().map(|text| serde_json::from_str(&text).unwrap())
     }
 
-    /// The socket itself, for those who do not want to read.
+    /// The socket, for tests that do not want to read.
     pub fn socket(&self) -> &TcpStream {
         self.reader.get_ref()
     }
 }
 
-/// Connects; that, reading and writing have deadlines.
+/// Connects. Connecting, reading and writing have deadlines.
 pub fn connect(address: &str) -> TcpStream {
     let resolved: SocketAddr = address.parse().unwrap();
     let stream = TcpStream::connect_timeout(&resolved, PATIENCE)
@@ -153,7 +153,7 @@ pub fn connect(address: &str) -> TcpStream {
     stream
 }
 
-/// Sends a request and reads the head of its answer.
+/// Sends a request and reads the headers of its response.
 pub fn open(
     address: &str,
     method: &str,
@@ -164,7 +164,7 @@ pub fn open(
     read_head(begin(address, method, path, headers, body)?)
 }
 
-/// Sends a request, and reads nothing.
+/// Sends a request without reading the response.
 pub fn begin(
     address: &str,
     method: &str,
@@ -212,7 +212,7 @@ pub fn read_head(stream: TcpStream) -> std::io::Result<Stream> {
     Ok(Stream { status, headers, reader, chunk: 0, chunked, ended: false, until, last_id: None })
 }
 
-/// Sends a request and reads its whole answer.
+/// Sends a request and reads its complete response.
 pub fn send(
     address: &str,
     method: &str,
@@ -224,7 +224,7 @@ pub fn send(
 }
 
 impl Stream {
-    /// The whole answer, once it has ended.
+    /// Reads the complete response.
     pub fn whole(mut self) -> std::io::Result<Answer> {
         let stream = &mut self;
         let length = stream.headers.iter().find(|(name, _)| name == "content-length");
@@ -265,7 +265,7 @@ pub struct Modern {
     pub address: String,
     pub path: String,
     pub capabilities: Value,
-    /// What is sent as `Authorization`.
+    /// The value of the `Authorization` header.
     pub authorization: Option<String>,
 }
 
@@ -279,7 +279,7 @@ impl Modern {
         }
     }
 
-    /// The same with a key or token.
+    /// The same client with a key or token.
     pub fn bearing(mut self, token: &str) -> Self {
         self.authorization = Some(format!("Bearer {token}"));
         self
@@ -290,7 +290,7 @@ impl Modern {
         self
     }
 
-    /// The request's body.
+    /// The body of a request.
     pub fn body(&self, method: &str, mut params: Value) -> Value {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
@@ -320,7 +320,7 @@ impl Modern {
         read_head(self.begin(body)).unwrap()
     }
 
-    /// Sends a request, and reads nothing.
+    /// Sends a request without reading the response.
     pub fn begin(&self, body: &Value) -> TcpStream {
         let headers = Self::headers(body);
         let mut all: Vec<(&str, &str)> = JSON.to_vec();
@@ -346,7 +346,7 @@ impl Modern {
         self.ask("tools/call", json!({ "name": tool, "arguments": arguments }))
     }
 
-    /// Opens a stream that listens, and waits until it does.
+    /// Opens a listening stream and waits until the server acknowledges it.
     pub fn listen(&self, notifications: Value) -> Stream {
         let body = self.body("subscriptions/listen", json!({ "notifications": notifications }));
         let mut stream = self.open(&body);
@@ -357,16 +357,16 @@ impl Modern {
     }
 }
 
-/// A client that has shaken hands.
+/// A client with an initialized session.
 #[derive(Debug, Clone)]
 pub struct Handshake {
     pub address: String,
     pub path: String,
     pub session: String,
     pub revision: String,
-    /// What `initialize` was answered with.
+    /// The result of `initialize`.
     pub about: Value,
-    /// What is sent as `Authorization`.
+    /// The value of the `Authorization` header.
     pub authorization: Option<String>,
 }
 
@@ -429,7 +429,7 @@ impl Handshake {
         headers
     }
 
-    /// Sends whatever, in the session.
+    /// Sends any message in the session.
     pub fn send(&self, body: &Value) -> Answer {
         send(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
             .unwrap()
@@ -439,7 +439,7 @@ impl Handshake {
         assert_eq!(self.send(body).status, 202);
     }
 
-    /// Sends a request, and reads nothing.
+    /// Sends a request without reading the response.
     pub fn begin(&self, body: &Value) -> TcpStream {
         begin(&self.address, "POST", &self.path, &self.headers(), body.to_string().as_bytes())
             .unwrap()
@@ -457,7 +457,7 @@ impl Handshake {
         self.ask(id, "tools/call", json!({ "name": tool, "arguments": arguments }))
     }
 
-    /// The session's listening stream, from an event on where one is named.
+    /// The session's listening stream, resumed after an event if one is given.
     pub fn listen(&self, after: Option<&str>) -> Stream {
         let mut headers = self.headers();
         if let Some(after) = after {
@@ -471,12 +471,12 @@ impl Handshake {
     }
 }
 
-/// Waits a moment in which something unwanted would show.
+/// Waits briefly, so that something unwanted would show.
 pub fn moment() {
     std::thread::sleep(Duration::from_millis(150));
 }
 
-/// The status of a page, if there is somebody to answer.
+/// The status of a page, or `None` if nothing answers.
 pub fn try_get(address: &str, path: &str) -> Option<u16> {
     TcpStream::connect(address).ok()?;
     Some(get(address, path).0)

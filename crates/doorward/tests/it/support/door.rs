@@ -1,4 +1,4 @@
-//! A proxy before a server that can be shut, so that nothing is reachable, or held, so that nothing responds.
+//! A proxy in front of a server: when shut, the server is unreachable; when held, it does not respond.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -8,16 +8,16 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Open,
-    /// Connections are refused, and those that are open are cut.
+    /// New connections are refused, and open ones are closed.
     Shut,
-    /// Connections are taken, and nothing is answered.
+    /// Connections are accepted, but nothing is answered.
     Held,
 }
 
 pub struct Door {
     pub address: SocketAddr,
     mood: Arc<Mutex<Mood>>,
-    /// What it has come to.
+    /// The state that has taken effect.
     shown: Arc<Mutex<Mood>>,
 }
 
@@ -32,7 +32,7 @@ impl Door {
         Self { address, mood, shown }
     }
 
-    /// Returns when it is.
+    /// Returns once the state has taken effect.
     pub fn is(&self, mood: Mood) {
         *self.mood.lock().unwrap() = mood;
         super::wait_for("the door is as it should be", || *self.shown.lock().unwrap() == mood);

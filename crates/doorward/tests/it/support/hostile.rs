@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-/// A request as the server saw it.
+/// A request as the server received it.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub method: String,
-    /// With its query.
+    /// Includes the query.
     pub path: String,
     pub headers: Vec<(String, String)>,
-    /// The JSON-RPC message; null when there is no body.
+    /// The JSON-RPC message; null if there is no body.
     pub message: Value,
 }
 
@@ -29,26 +29,26 @@ impl Asked {
     }
 }
 
-/// A server whose answers to `tools/call` are written by hand; all else is answered properly.
+/// A server with scripted responses to `tools/call`; it answers everything else correctly.
 pub struct Hostile {
     pub address: std::net::SocketAddr,
     pub calls: Arc<AtomicUsize>,
 }
 
-/// What answers a call: it has the socket to itself, which is closed when it returns.
+/// Handles a call. It owns the socket, which is closed when it returns.
 pub type Behaviour = dyn Fn(&Asked, &mut TcpStream) + Send + Sync;
 
-/// The tools that every such server lists; `echo` alone is well-behaved.
+/// The tools that every such server lists; only `echo` is well-behaved.
 const TOOLS: &[&str] = &["echo", "bad"];
 
-/// What a server answers that says something of its own; where nothing, it answers as all others do.
+/// Returns the server's own result, or `None` for the usual one.
 type Script = dyn Fn(&Asked) -> Option<Value> + Send + Sync;
 
 pub fn start(era: Era, bad: impl Fn(&Asked, &mut TcpStream) + Send + Sync + 'static) -> Hostile {
     serve_with(era, Arc::new(bad), Arc::new(|_| None))
 }
 
-/// A server with results of its own, or an `httpStatus` (and `retryAfter`) in their place: well-behaved, but for what it says.
+/// A well-behaved server with its own results, or an `httpStatus` (and `retryAfter`) instead of one.
 pub fn scripted(
     era: Era,
     script: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static,
@@ -56,10 +56,10 @@ pub fn scripted(
     serve_with(era, Arc::new(|_, _| {}), Arc::new(script))
 }
 
-/// What a server does in its own way; whether it did.
+/// Handles a request in the server's own way. Returns whether it did.
 pub type Habit = dyn Fn(&Asked, &mut TcpStream) -> bool + Send + Sync;
 
-/// A server with a habit: what it does not answer in its own way is answered properly.
+/// A server with a habit. It answers correctly what the habit does not handle.
 pub fn with_habit(
     era: Era,
     habit: impl Fn(&Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
@@ -92,7 +92,7 @@ fn serve_habit(era: Era, mut stream: TcpStream, habit: &Habit) {
     }
 }
 
-/// A redirect to another place.
+/// Responds with a redirect.
 pub fn redirect(stream: &mut TcpStream, status: u16, location: &str) {
     let head = format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
     let _ = stream.write_all(head.as_bytes());
@@ -177,7 +177,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> Option<Asked> {
     Some(Asked { method, path, headers, message })
 }
 
-/// The answer of a well-behaved server; or the status of an empty one.
+/// The response of a well-behaved server, or the status of an empty one.
 fn proper(era: Era, asked: &Asked, method: &str) -> Result<Value, u16> {
     if asked.method != "POST" {
         return Err(if asked.method == "DELETE" { 204 } else { 405 });
@@ -206,7 +206,7 @@ fn proper(era: Era, asked: &Asked, method: &str) -> Result<Value, u16> {
     Ok(finished(era, result))
 }
 
-/// A result with what its era wants of it.
+/// Adds the members that a result of this era needs.
 fn finished(era: Era, mut result: Value) -> Value {
     if era == Era::Modern && result.get("resultType").is_none() {
         result["resultType"] = "complete".into();
@@ -218,7 +218,7 @@ pub fn result_text(asked: &Asked, result: &Value) -> String {
     format!("{{\"jsonrpc\":\"2.0\",\"id\":{},\"result\":{result}}}", asked.id())
 }
 
-/// A proper result of a call.
+/// A valid result of a call.
 pub fn said(text: &str) -> Value {
     json!({ "content": [{ "type": "text", "text": text }], "resultType": "complete" })
 }
@@ -247,7 +247,7 @@ fn write_status_after(stream: &mut TcpStream, status: u16, after: Option<u64>) {
     let _ = stream.write_all(head.as_bytes());
 }
 
-/// A whole answer with any status, type and body.
+/// Sends a complete response with any status, content type and body.
 pub fn answer(stream: &mut TcpStream, status: u16, kind: &str, body: &[u8]) {
     let head = format!(
         "HTTP/1.1 {status} X\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n",
@@ -257,7 +257,7 @@ pub fn answer(stream: &mut TcpStream, status: u16, kind: &str, body: &[u8]) {
     let _ = stream.write_all(body);
 }
 
-/// Begins a stream of events, which ends with the connection.
+/// Begins an event stream, which ends with the connection.
 pub fn begin_stream(stream: &mut TcpStream) {
     let _ = stream.write_all(
         b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\nconnection: close\r\n\r\n",
@@ -268,7 +268,7 @@ pub fn event(stream: &mut TcpStream, text: &str) -> bool {
     stream.write_all(format!("data: {text}\n\n").as_bytes()).is_ok()
 }
 
-/// Waits until the other side has closed.
+/// Waits until the other side closes the connection.
 pub fn until_closed(stream: &mut TcpStream) {
     let mut rest = [0; 1024];
     while matches!(stream.read(&mut rest), Ok(read) if read > 0) {}

@@ -1,5 +1,5 @@
-//! A token issuer that can be made to misbehave: no honest provider signs what these tests need. Honest providers are
-//! tested in `tests/oidc`.
+//! A token issuer that can be made to misbehave, since no real provider signs the tokens that these tests need.
+//! `tests/oidc` tests with a real provider.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -22,16 +22,16 @@ use serde_json::{Value, json};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Well,
-    /// HTTP 500, whatever is asked.
+    /// Responds with HTTP 500 to everything.
     Down,
     Html,
     Huge,
     Hangs,
-    /// Sends elsewhere.
+    /// Redirects to another address.
     Redirects,
 }
 
-/// A key, by the algorithm that it signs with.
+/// A key, by its signature algorithm.
 pub enum Signer {
     Rs256(Box<Rsa>),
     Es256(Box<EcdsaKeyPair>),
@@ -99,7 +99,7 @@ impl Signer {
         }
     }
 
-    /// What a confused verifier would take for a shared secret.
+    /// The PEM text that a confused verifier would use as a shared secret.
     pub fn public_pem(&self) -> String {
         let Self::Rs256(key) = self else { panic!("only RSA keys are confused") };
         let der: PublicKeyX509Der<'_> =
@@ -111,7 +111,7 @@ impl Signer {
     }
 }
 
-/// Joins and signs the parts of a token.
+/// Assembles and signs a token.
 pub fn token(header: &Value, claims: &str, signer: &Signer) -> String {
     let message = format!("{}.{}", encode(header.to_string()), encode(claims));
     let algorithm = header["alg"].as_str().unwrap_or_default();
@@ -126,7 +126,7 @@ pub fn token_by_secret(header: &Value, claims: &Value, secret: &[u8]) -> String 
     format!("{message}.{}", encode(tag.as_ref()))
 }
 
-/// Without a signature.
+/// A token without a signature.
 pub fn unsigned(header: &Value, claims: &Value) -> String {
     format!("{}.{}.", encode(header.to_string()), encode(claims.to_string()))
 }
@@ -138,17 +138,17 @@ pub fn now() -> i64 {
 struct State {
     keys: Mutex<Value>,
     mood: Mutex<Mood>,
-    /// What introspection says of a token.
+    /// The introspection response.
     opaque: Mutex<Value>,
     fetches: AtomicUsize,
     introspections: AtomicUsize,
-    /// What the token endpoint was asked: `Authorization` and form; and what it answers.
+    /// The requests to the token endpoint (`Authorization` and form), and its response.
     asked: Mutex<Vec<(String, String)>>,
     granted: Mutex<Value>,
-    /// What it says of the user, and of itself beside what is true.
+    /// The userinfo response, and additional members of the metadata.
     person: Mutex<Value>,
     metadata: Mutex<Value>,
-    /// Whatever is asked for outside the known paths.
+    /// Requests outside the known paths.
     strange: Mutex<Vec<String>>,
 }
 
@@ -197,27 +197,27 @@ impl Issuer {
         *self.state.opaque.lock().unwrap() = answer;
     }
 
-    /// What it says of the user from now on.
+    /// Sets the userinfo response.
     pub fn knows(&self, person: Value) {
         *self.state.person.lock().unwrap() = person;
     }
 
-    /// Other members of its metadata.
+    /// Adds members to the metadata.
     pub fn describes(&self, members: Value) {
         *self.state.metadata.lock().unwrap() = members;
     }
 
-    /// What the token endpoint answers from now on.
+    /// Sets the response of the token endpoint.
     pub fn grants(&self, answer: Value) {
         *self.state.granted.lock().unwrap() = answer;
     }
 
-    /// The token endpoint refuses from now on, with a word.
+    /// Makes the token endpoint refuse with this error code.
     pub fn refuses(&self, word: &str) {
         self.grants(json!({ "error": word }));
     }
 
-    /// What the token endpoint was asked: `Authorization` and form.
+    /// The requests to the token endpoint: `Authorization` and form.
     pub fn asked(&self) -> Vec<(String, String)> {
         self.state.asked.lock().unwrap().clone()
     }
@@ -239,7 +239,7 @@ impl Issuer {
         json!({ "alg": "RS256", "kid": "one", "typ": "at+jwt" })
     }
 
-    /// The claims of a token that is good for a resource.
+    /// The claims of a token that is valid for a resource.
     pub fn claims(&self, audience: &str) -> Value {
         json!({
             "iss": self.url, "aud": audience, "sub": "alice", "client_id": "agent-1",
@@ -251,7 +251,7 @@ impl Issuer {
         self.token_with(audience, json!({}))
     }
 
-    /// The same with other claims; null takes one out.
+    /// The same with other claims; null removes one.
     pub fn token_with(&self, audience: &str, changes: Value) -> String {
         let mut claims = self.claims(audience);
         for (name, value) in changes.as_object().unwrap() {

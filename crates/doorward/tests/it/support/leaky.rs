@@ -1,4 +1,4 @@
-//! A server that returns what it is told to, in every place that a protocol has.
+//! A server that returns a given text in every place where the protocol allows text.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ pub struct Leaky {
     pub received: Arc<Mutex<Vec<Asked>>>,
 }
 
-/// Starts a server that returns a text wherever it returns one.
+/// Starts a server that returns the text everywhere.
 pub fn start(era: Era, text: &str) -> Leaky {
     let received = Arc::<Mutex<Vec<Asked>>>::default();
     let (seen, text) = (received.clone(), text.to_owned());
@@ -30,7 +30,7 @@ impl Leaky {
         format!("servers: {{s: {{url: \"{}\"}}}}\n{more}", self.server.url())
     }
 
-    /// The arguments of the last call of a tool.
+    /// The arguments of the last tool call.
     pub fn arguments(&self) -> Value {
         let received = self.received.lock();
         let last = received.iter().rfind(|asked| asked.message["method"] == "tools/call");
@@ -79,7 +79,7 @@ fn reply(era: Era, asked: &Asked, stream: &mut TcpStream, text: &str) -> bool {
             "asks" => {
                 json!({ "content": [{ "type": "text", "text": params["inputResponses"].to_string() }] })
             }
-            // Structured content as the caller wants it.
+            // Structured content with the caller's arguments.
             _ => json!({ "content": [{ "type": "text", "text": params["arguments"].to_string() }],
                 "structuredContent": params["arguments"] }),
         },
@@ -112,7 +112,7 @@ fn tools() -> Value {
     tools.into()
 }
 
-/// Progress, a log message, and the result, as events.
+/// Sends progress, a log message and the result as events.
 fn streams(asked: &Asked, stream: &mut TcpStream, text: &str) {
     begin_stream(stream);
     let token = &asked.message["params"]["_meta"]["progressToken"];

@@ -1,4 +1,4 @@
-//! A client of the gateway's authorization server, and the browser of its user, both written by hand.
+//! A client of the gateway's authorization server, and its user's browser, both written by hand.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ pub fn challenge() -> String {
     URL_SAFE_NO_PAD.encode(digest(&SHA256, VERIFIER.as_bytes()))
 }
 
-/// The members of a URL's query.
+/// The query parameters of a URL.
 pub fn query(url: &str) -> BTreeMap<String, String> {
     let url = Url::parse(url).unwrap();
     url.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect()
@@ -29,7 +29,7 @@ pub fn form(fields: &[(&str, &str)]) -> String {
     url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish()
 }
 
-/// A browser: keeps cookies.
+/// A browser that stores cookies.
 #[derive(Default, Clone)]
 pub struct Browser(pub BTreeMap<String, String>);
 
@@ -86,7 +86,7 @@ pub fn sealed(page: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// An authorization server in front of a provider that can be made to do wrong.
+/// An authorization server in front of a provider that can be made to misbehave.
 pub struct World {
     pub provider: Issuer,
     pub gateway: Gateway,
@@ -97,7 +97,7 @@ impl World {
         Self::with("", "")
     }
 
-    /// With more keys of the authorization server's, and of the configuration's.
+    /// With more settings of the authorization server and of the configuration.
     pub fn with(own: &str, more: &str) -> Self {
         let provider = Issuer::start();
         let gateway = Gateway::start(&Self::config(&provider, own, more));
@@ -117,7 +117,7 @@ impl World {
         )
     }
 
-    /// The fields of an authorization request that is good.
+    /// The parameters of a valid authorization request.
     pub fn wanted(&self) -> BTreeMap<&'static str, String> {
         [
             ("response_type", "code".to_owned()),
@@ -132,7 +132,7 @@ impl World {
         .into()
     }
 
-    /// The same with other fields; an empty one is left out.
+    /// The path of the request with changed parameters; an empty one is omitted.
     pub fn path(&self, changes: &[(&'static str, &str)]) -> String {
         let mut wanted = self.wanted();
         for (name, value) in changes {
@@ -143,7 +143,7 @@ impl World {
         format!("/oauth/authorize?{}", form(&fields))
     }
 
-    /// Consents. Returns the URL of the provider that the browser is sent to.
+    /// Gives consent. Returns the provider's URL that the browser is redirected to.
     pub fn consent(&self, browser: &mut Browser, changes: &[(&'static str, &str)]) -> String {
         let page = browser.get(&self.gateway, &self.path(changes));
         assert_eq!(page.status, 200, "{}", page.body);
@@ -154,7 +154,7 @@ impl World {
         answer.header("location").unwrap().to_owned()
     }
 
-    /// The provider will say that somebody has signed in, for a login that was sent there.
+    /// Makes the provider sign in a user for a login that was redirected there.
     pub fn sign_in(&self, login: &str, claims: Value) {
         let mut said = json!({
             "iss": self.provider.url, "aud": "doorward", "sub": "alice", "iat": now(), "exp": now() + 60,
@@ -174,13 +174,13 @@ impl World {
         }));
     }
 
-    /// The callback of a login that went well.
+    /// The callback of a successful login.
     pub fn callback(&self, login: &str) -> String {
         let fields = [("code", "a-code-of-the-providers"), ("state", &*query(login)["state"])];
         format!("/oauth/callback?{}", form(&fields))
     }
 
-    /// The whole way, to the code that the client is given.
+    /// Performs the whole login and returns the client's code.
     pub fn code(&self, changes: &[(&'static str, &str)]) -> String {
         let mut browser = Browser::default();
         let login = self.consent(&mut browser, changes);
@@ -194,7 +194,7 @@ impl World {
         Browser::default().post(&self.gateway, "/oauth/token", fields, &[])
     }
 
-    /// Redeems a code as the client that asked for it.
+    /// Redeems a code as the client that requested it.
     pub fn redeem(&self, code: &str, changes: &[(&'static str, &str)]) -> Answer {
         let mut fields: BTreeMap<&str, &str> = [
             ("grant_type", "authorization_code"),
@@ -210,7 +210,7 @@ impl World {
         self.token_endpoint(&fields)
     }
 
-    /// Access token and refresh token of a new login.
+    /// The access token and refresh token of a new login.
     pub fn tokens(&self) -> (String, String) {
         let answer = self.redeem(&self.code(&[]), &[]);
         assert_eq!(answer.status, 200, "{}", answer.body);

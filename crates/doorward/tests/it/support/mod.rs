@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(20);
-/// What is not held up by anything takes less, on however busy a machine; what is, takes longer.
+/// Anything that is not blocked takes less, even on a busy machine; anything that is blocked takes longer.
 pub const PROMPT: Duration = Duration::from_secs(5);
 
 /// The binary under test.
@@ -26,7 +26,7 @@ pub fn doorward() -> Command {
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("DOORWARD_")) {
         command.env_remove(name);
     }
-    // Not what whoever runs the tests keeps.
+    // Do not use the data of the user who runs the tests.
     command.env("XDG_DATA_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
@@ -39,8 +39,8 @@ pub fn told(store: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-/// A folder that is gone when dropped, in memory where there is enough of it: what becomes of calls while a disk stands
-/// still is a test of its own, not everybody's.
+/// A temporary folder, in memory if there is enough of it, so that a slow disk does not disturb every test. A
+/// separate test covers slow disks.
 pub fn folder() -> tempfile::TempDir {
     const ENOUGH: u64 = 2 << 30;
     let memory = std::path::Path::new("/dev/shm");
@@ -52,17 +52,17 @@ pub fn folder() -> tempfile::TempDir {
     }
 }
 
-/// The store of a gateway whose files are in a folder.
+/// The URL of the store in a gateway's folder.
 pub fn store_in(folder: &std::path::Path) -> String {
     format!("sqlite:{}", folder.join("doorward.db").display())
 }
 
-/// A certificate or key that was made for tests.
+/// The path of a certificate or key for tests.
 pub fn made(file: &str) -> PathBuf {
     std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/support/tls").join(file)
 }
 
-/// A running gateway with a configuration of its own; ended when dropped.
+/// A running gateway with its own configuration, stopped when dropped.
 pub struct Gateway {
     child: Child,
     pub folder: tempfile::TempDir,
@@ -74,7 +74,7 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Starts a gateway and waits until it has looked for its servers.
+    /// Starts a gateway and waits until it has probed its servers.
     pub fn start(config: &str) -> Self {
         let gateway = Self::start_unready(config);
         wait_for("the gateway is ready", || gateway.get_admin("/readyz").0 == 200);
@@ -85,12 +85,12 @@ impl Gateway {
         Self::start_in(config, &[])
     }
 
-    /// With variables of the environment.
+    /// With environment variables.
     pub fn start_in(config: &str, environment: &[(&str, &str)]) -> Self {
         Self::begin(config, environment, "127.0.0.1:0")
     }
 
-    /// At an address that is known before.
+    /// At a fixed address.
     pub fn start_listening(config: &str, address: &str) -> Self {
         Self::begin(config, &[], address)
     }
@@ -118,7 +118,7 @@ impl Gateway {
     ) -> Self {
         let file = folder.path().join("doorward.yaml");
         std::fs::write(&file, config).unwrap();
-        // For those who name it: everyone who is authenticated may use everything.
+        // A policy for tests that name it: every authenticated caller may use everything.
         let open = "permit (principal, action in Action::\"use\", resource);";
         std::fs::write(folder.path().join("open.cedar"), open).unwrap();
         let own = store_in(folder.path());
@@ -181,12 +181,12 @@ impl Gateway {
         }
     }
 
-    /// Asks the admin listener, by hand: one request, one connection.
+    /// Sends one request to the admin listener, on a separate connection.
     pub fn get_admin(&self, path: &str) -> (u16, String) {
         client::get(&self.admin, path)
     }
 
-    /// Asks the admin API by a key: the status, and the JSON that was answered.
+    /// Sends a request to the admin API with a key. Returns the status and the JSON of the response.
     pub fn administer(
         &self,
         key: &str,
@@ -201,7 +201,7 @@ impl Gateway {
         (answer.status, serde_json::from_str(&answer.body).unwrap_or_default())
     }
 
-    /// The stream of events of the admin API: waits for the next line that has some words.
+    /// Opens the event stream of the admin API. The returned function waits for the next line with the given text.
     pub fn events(&self, key: &str) -> impl FnMut(&str) -> String + use<> {
         let mut stream = client::connect(&self.admin);
         write!(
@@ -219,12 +219,12 @@ impl Gateway {
         doorward().args(arguments).env("DOORWARD_STORE", store).output().unwrap()
     }
 
-    /// The same, for what it writes.
+    /// The same; returns its output.
     pub fn told(&self, arguments: &[&str]) -> String {
         told(&store_in(self.folder.path()), arguments)
     }
 
-    /// A new API key, once the gateway knows it.
+    /// Creates an API key and waits until the gateway knows it.
     pub fn key(&self, arguments: &[&str]) -> String {
         let key = self.told(&[&["keys", "create"], arguments].concat());
         let known = || {
@@ -237,7 +237,7 @@ impl Gateway {
         key
     }
 
-    /// A measure, by its name without labels.
+    /// The value of a metric, by its name without labels.
     pub fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get_admin("/metrics");
         let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
@@ -247,7 +247,7 @@ impl Gateway {
     pub fn states(&self) -> serde_json::Value {
         loop {
             let (status, text) = self.get_admin("/admin/v1/servers/status");
-            // Who looks again and again is told to slow down.
+            // Frequent polling may be rate limited.
             if status != 429 {
                 return serde_json::from_str::<serde_json::Value>(&text).unwrap()["items"].take();
             }
@@ -263,7 +263,7 @@ impl Gateway {
         self.log.lock().unwrap().iter().any(|line| line.contains(what))
     }
 
-    /// Open files, and resident memory in KiB.
+    /// The number of open files, and resident memory in KiB.
     pub fn usage(&self) -> (usize, u64) {
         let files = std::fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap().count();
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
@@ -271,7 +271,7 @@ impl Gateway {
         (files, resident.split_whitespace().next().unwrap().parse().unwrap())
     }
 
-    /// Nobody waits for anything: no call, listener, parked call or session is left.
+    /// Whether the gateway is idle: no call, listener, parked call or session is left.
     pub fn is_idle(&self) -> bool {
         ["doorward_client_sessions", "doorward_listeners", "doorward_parked_calls"]
             .iter()
@@ -280,7 +280,7 @@ impl Gateway {
 }
 
 impl Gateway {
-    /// What each of its threads does, as far as the system tells.
+    /// What each thread of the gateway does, as far as the system reports it.
     fn threads(&self) -> Vec<String> {
         let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid())) else {
             return Vec::new();
@@ -300,7 +300,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // A test that waits in vain tells whether its gateway waits, too, and what for.
+        // When a test has failed, print whether its gateway is waiting, and for what.
         let threads = if std::thread::panicking() { self.threads() } else { Vec::new() };
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -315,7 +315,7 @@ impl Drop for Gateway {
     }
 }
 
-/// The Python interpreter itself: what stands in the path may be a shell script around it.
+/// The path of the Python interpreter itself: the one in `PATH` may be a wrapper script.
 pub fn python() -> String {
     let asking = ["-c", "import sys; print(sys.executable)"];
     let found = Command::new("python3").args(asking).output();

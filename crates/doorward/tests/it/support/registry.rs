@@ -1,4 +1,4 @@
-//! A registry that answers as a test wants it to, and what a gateway has imported of it.
+//! A registry with scripted responses, and what a gateway has imported from it.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -12,7 +12,7 @@ pub const OFFICIAL: &str = "io.modelcontextprotocol.registry/official";
 
 type Pages = Mutex<Box<dyn Fn(&str) -> String + Send>>;
 
-/// A registry that answers as a test wants it to, and remembers what it was asked.
+/// A registry with scripted responses that stores the requests it receives.
 pub struct Registry {
     port: u16,
     pages: Arc<Pages>,
@@ -44,7 +44,7 @@ impl Registry {
         *self.pages.lock().unwrap() = Box::new(pages);
     }
 
-    /// The heads of all requests, in lower case.
+    /// The headers of all requests, in lower case.
     pub fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }
@@ -77,7 +77,7 @@ pub fn remote(url: &str) -> Value {
     json!({ "remotes": [{ "type": "streamable-http", "url": url }] })
 }
 
-/// The entries of the registry as the command line has them.
+/// The entries of the registry, as the command line lists them.
 pub fn entries(store: &str) -> Vec<Value> {
     let text = told(store, &["registries", "entries", "public", "--json"]);
     serde_json::from_str(&text).unwrap()
@@ -87,13 +87,13 @@ pub fn entry(store: &str, name: &str) -> Value {
     entries(store).into_iter().find(|it| it["name"] == name).unwrap_or_default()
 }
 
-/// The state of the registry; null before it was read at all.
+/// The state of the registry; null before the first poll.
 pub fn state(store: &str) -> Value {
     let text = told(store, &["registries", "list", "--json"]);
     serde_json::from_str::<Value>(&text).unwrap()[0].take()
 }
 
-/// Reads the registry again, and waits until that is done.
+/// Polls the registry again and waits for the end.
 pub fn read_again(registry: &Registry, store: &str) {
     let before = registry.asked().len();
     told(store, &["registries", "read", "public"]);

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::wait_for;
 
-/// A port that is free, for programs that cannot choose one themselves.
+/// A free port, for programs that cannot choose one themselves.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -31,12 +31,12 @@ pub fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((path, body))
 }
 
-/// Whether something can be connected to.
+/// Whether something accepts connections on the port.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
 
-/// A program that serves while it lives.
+/// A program that runs until it is dropped.
 pub struct Service {
     child: Child,
 }
@@ -59,7 +59,7 @@ impl Service {
 }
 
 impl Service {
-    /// The processes that it has started hang, or go on, with it.
+    /// Sends a signal to its child processes, so that they stop or continue with it.
     pub fn signal_children(&self, signal: nix::sys::signal::Signal) {
         let flag = format!("-{}", signal.as_str());
         let _ = Command::new("pkill").args([&flag, "-P", &self.child.id().to_string()]).status();
@@ -73,7 +73,7 @@ impl Drop for Service {
     }
 }
 
-/// A Redis server that keeps nothing, at a port.
+/// A Redis server without persistence, on a port.
 pub fn redis(port: u16) -> Service {
     let port_text = port.to_string();
     let mut command = Command::new("redis-server");
@@ -81,17 +81,17 @@ pub fn redis(port: u16) -> Service {
     Service::start(&mut command, port)
 }
 
-/// Where PostgreSQL's programs are.
+/// The folder of PostgreSQL's programs.
 pub fn postgres_programs() -> std::path::PathBuf {
     let programs = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
     programs.map(|version| version.path().join("bin")).max().unwrap()
 }
 
-/// A PostgreSQL server in a folder. Returns the URL of its database, too.
+/// A PostgreSQL server in a folder. Also returns the URL of its database.
 pub fn postgres(folder: &Path) -> (Service, String) {
     let programs = postgres_programs();
     let data = folder.join("data");
-    // It refuses to run as root.
+    // PostgreSQL refuses to run as root.
     let is_root = nix::unistd::getuid().is_root();
     let as_user = |program: &str| {
         let path = programs.join(program);
