@@ -53,7 +53,7 @@ fn resources_are_planned_applied_and_pruned() {
         assert_eq!((status, &same), (0, &plan), "{said}");
         let (status, nothing, _) = apply(&gateway, place, &["-f", path, "--check"]);
         assert_eq!((status, nothing.as_str()), (0, "nothing to change\n"));
-        // What is exported is applied without a change.
+        // An exported configuration can be applied without a change.
         let mut export = doorward();
         export.arg("export").args(place).env("DOORWARD_STORE", store_in(gateway.folder.path()));
         let exported = export.output().unwrap();
@@ -63,7 +63,7 @@ fn resources_are_planned_applied_and_pruned() {
             apply(&gateway, place, &["-f", exported.to_str().unwrap(), "--check"]);
         assert_eq!((status, nothing.as_str()), (0, "nothing to change\n"), "{said}");
         std::fs::remove_file(&exported).unwrap();
-        // An update says what differs; what is not named any more goes only when asked to.
+        // An update lists what differs. Entries that are no longer named are removed only with `--prune`.
         write(
             files.path(),
             "team.yaml",
@@ -172,7 +172,7 @@ fn servers_become_proposals_unless_the_administrator_may_approve_them() {
         let (status, _, said) = apply(&ci, &["-f", path]);
         assert!(status == 0 && said.contains("server tickets is proposed: it waits"), "{said}");
         assert_eq!(state(&gateway, &ci, "tickets"), "proposed");
-        // Whatever becomes of a proposal, it is as the file says; and so is what is exported.
+        // Whatever its review state, a proposal matches the file, and so does an export of it.
         let (_, same, _) = apply(&ops, &["-f", path, "--check"]);
         assert_eq!(same, "nothing to change\n");
         let mut export = doorward();
@@ -182,11 +182,11 @@ fn servers_become_proposals_unless_the_administrator_may_approve_them() {
         write(files.path(), "servers.yaml", &exported);
         let (_, same, _) = apply(&ci, &["-f", path, "--check"]);
         assert_eq!(same, "nothing to change\n");
-        // Another's proposal is not replaced.
+        // A proposal of another user is not replaced.
         write(files.path(), "servers.yaml", &both.replace("support", "sales"));
         let (status, _, said) = apply(&ops, &["-f", path]);
         assert!(status != 0 && said.contains("already proposed by"), "{said}");
-        // Whoever may do all of it alone puts it in use; where four eyes are needed, nobody may.
+        // A user with all permissions puts the server in use alone, unless review by two people is required.
         write(files.path(), "servers.yaml", &format!("servers:\n  mine: {{{server}}}\n"));
         let (_, plan, _) = apply(&ops, &["-f", path, "--check"]);
         assert_eq!(plan.contains("waits for a review"), four_eyes, "{plan}");
@@ -201,17 +201,17 @@ fn servers_become_proposals_unless_the_administrator_may_approve_them() {
         if four_eyes {
             continue;
         }
-        // A change takes it out of use until it is reviewed: by the same who may.
+        // A change takes the server out of use until it is reviewed, which the same user may do.
         let changed = server.replace("support", "sales");
         write(files.path(), "servers.yaml", &format!("servers:\n  mine: {{{changed}}}\n"));
         let (status, _, said) = apply(&ci, &["-f", path]);
         assert!(status != 0 && said.contains("'operate'"), "{said}");
         assert!(add().json()["result"].is_object(), "nothing was changed");
-        // At an address that is not public, nothing is looked at unless that was said.
+        // A server at a private address is not inspected unless that was allowed.
         let (status, _, said) = apply(&ops, &["-f", path]);
         assert!(status == 0 && said.contains("server mine is in_review:"), "{said}");
         assert!(!add().json()["result"].is_object());
-        // What was applied and is not in the files any more is rejected or retired.
+        // Servers that were applied and are no longer in the files are rejected or retired.
         write(files.path(), "servers.yaml", "servers: {}");
         let (_, plan, _) = apply(&ops, &["-f", path, "--prune", "--check"]);
         let gone = ["mine", "orders", "tickets"].map(|name| format!("- server {name}"));

@@ -8,7 +8,7 @@ use crate::support::hostile::{Asked, Era, Hostile, said, scripted};
 use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
-/// A server with some tools, and what it was sent.
+/// A server with some tools, and the requests that it received.
 fn server(era: Era) -> (Hostile, Arc<Mutex<Vec<Value>>>) {
     let sent = Arc::<Mutex<Vec<Value>>>::default();
     let seen = sent.clone();
@@ -81,7 +81,7 @@ fn arguments_that_do_not_fit_are_never_sent_and_say_what_to_mend() {
         let failures = result["_meta"]["doorward/error"]["failures"].as_array().unwrap();
         assert_eq!(failures.len(), 4);
         assert_eq!(failures[0]["path"], "/labels/1");
-        // As the revisions have it: a tool's error since 2025-11-25, an error before.
+        // Since 2025-11-25 this is an error of the tool; older revisions expect a JSON-RPC error.
         let newer = Handshake::open(&gateway, "/mcp/s", "2025-11-25", json!({}));
         assert_eq!(newer.call(1, "issue", bad.clone()).result()["isError"], true);
         let older = Handshake::open(&gateway, "/mcp/s", "2025-06-18", json!({}));
@@ -127,7 +127,7 @@ fn a_tool_whose_schema_cannot_be_used_is_hidden_alone_where_wanted_and_says_why(
     ] {
         assert!(told.contains(why), "{why}\n{told}");
     }
-    // Who trusts such a tool lets it through unchecked.
+    // An operator who trusts such a tool can turn off the check.
     let unchecked =
         ", arguments: {unusable_schema: hide}, tools: {broken: {arguments: {check: off}}}";
     let gateway = Gateway::start(&config(&server, unchecked));
@@ -135,8 +135,8 @@ fn a_tool_whose_schema_cannot_be_used_is_hidden_alone_where_wanted_and_says_why(
     assert_eq!(client.call("broken", json!({})).text(), "done");
 }
 
-/// A server that works without the gateway works with it: what its schemas plainly mean is meant, and the rest is not
-/// checked.
+/// A server that works without the gateway must work with it: obvious mistakes in its schemas are corrected, and what
+/// cannot be used is not checked.
 #[test]
 fn a_tool_whose_schema_cannot_be_used_is_served_unchecked_and_says_so() {
     let (server, sent) = server(Era::Modern);
@@ -242,7 +242,7 @@ fn bounds_hold_for_all_tools_of_a_server_and_more_closely_for_one() {
         let answer = client.call("open", arguments);
         assert!(answer.text().contains(told), "{told}: {}", answer.body);
     }
-    // What is not listed is not there, whatever its arguments.
+    // A tool that is not listed cannot be called, whatever its arguments.
     assert_eq!(client.call("unlisted", json!({ "a": "x".repeat(21) })).code(), -32602);
     assert!(sent.lock().unwrap().is_empty());
     assert_eq!(client.call("open", json!({ "a": "fine", "b": [1] })).text(), "done");
@@ -259,7 +259,7 @@ fn what_is_meant_is_put_into_form_before_policies_look_if_the_operator_wants_it(
     assert_eq!(first, json!({ "title": "t", "number": 7, "labels": ["bug"] }));
     let hopeless = json!({ "title": "t", "number": "seven" });
     assert_eq!(client.call("issue", hopeless).result()["isError"], true);
-    // What is forbidden for a number is forbidden for its text.
+    // A policy that forbids a number also forbids the string that is coerced to it.
     let policy = "permit (principal, action in Action::\"use\", resource);
         @arguments(\"number: Long\")
         forbid (principal, action == Action::\"call\", resource)
@@ -277,7 +277,7 @@ fn what_is_meant_is_put_into_form_before_policies_look_if_the_operator_wants_it(
     assert_eq!(sent.lock().unwrap().len(), 1);
 }
 
-/// A pattern that costs an engine that turns back the square of the text, and more.
+/// A pattern that takes a backtracking engine quadratic time or more.
 const STUBBORN: &str = "(?=(a+)+$)(a|aa)+$";
 
 #[test]
@@ -288,7 +288,7 @@ fn a_servers_pattern_keeps_nobody_waiting() {
             "tools/list" => {
                 let any = json!({ "type": "object" });
                 let pattern = |pattern: &str| json!({ "type": "object", "properties": { "t": { "type": "string", "pattern": pattern } } });
-                // The linear engine's worst: many states at once for each byte.
+                // The worst case for the linear engine: many active states per byte.
                 let wide = pattern("^([ab]{0,60}a[ab]{60}){3}c$");
                 let names = json!({ "type": "object", "patternProperties": { STUBBORN: true }, "propertyNames": { "pattern": STUBBORN } });
                 let tools = json!([

@@ -1,5 +1,5 @@
-//! What a confined program could do to the machine besides reading and writing files: it tries each attack, as a
-//! separate user and as the gateway's, with namespaces and without, and none succeeds.
+//! Attacks of a confined program on the machine, other than reading and writing files: none succeeds, whether it runs
+//! as a separate user or as the gateway's, with namespaces or without.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const NOBODY: u32 = 65_534;
 
-/// Tries what it is told (`[[name, argument...], ...]`) and says of each what came of it.
+/// Makes the given attempts (`[[name, argument...], ...]`) and prints the outcome of each.
 const ATTEMPTS: &str = r#"
 import ctypes, json, os, resource, signal, socket, stat, struct, sys
 
@@ -132,7 +132,7 @@ for name, *arguments in json.loads(sys.argv[1]):
 print(json.dumps(said))
 "#;
 
-/// A Python that everybody may run, and what of it is not the system's.
+/// A Python interpreter that every user can run, and its folders outside the system's.
 fn interpreter() -> (String, Vec<String>) {
     if Path::new("/usr/bin/python3").exists() {
         return ("/usr/bin/python3".into(), Vec::new());
@@ -146,14 +146,14 @@ fn is_root() -> bool {
     nix::unistd::Uid::effective().is_root()
 }
 
-/// As whom a program runs, and with what around it.
+/// The user that a program runs as.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
-    /// By root, as a user of its own.
+    /// Started by root, as a separate user.
     Root,
-    /// By root, as root.
+    /// Started by root, as root.
     AsRoot,
-    /// As the user who starts it.
+    /// Started by an unprivileged user, as that user.
     Own,
 }
 
@@ -177,7 +177,7 @@ fn as_user(command: &mut Command, way: Way) {
 }
 
 impl Scene {
-    /// A process and files of the very user that the program runs as.
+    /// Starts a process and creates files as the same user that the program runs as.
     fn new(way: Way) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
@@ -195,7 +195,7 @@ impl Scene {
             }
         }
         let binary = at("doorward");
-        // By a program: who has written a file must not have it open when it is run.
+        // `cp` copies it, since a file that this process has open for writing could not be executed.
         let copied = Command::new("cp").arg(env!("CARGO_BIN_EXE_doorward")).arg(&binary).status();
         assert!(copied.unwrap().success());
         let mut victim = Command::new("sleep");
@@ -233,7 +233,7 @@ impl Scene {
             .unwrap()
     }
 
-    /// What came of each attempt: whether it was done, and what was said.
+    /// The outcome of each attempt: whether it succeeded, and its output.
     fn tried(&self, way: Way, more: Value, attempts: Value) -> Vec<(bool, String)> {
         let output = self.run(way, more, &attempts);
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -243,21 +243,21 @@ impl Scene {
     }
 }
 
-/// Each way that can be tried here, with name spaces and without.
+/// Every way that can be tested on this machine, with namespaces and without.
 fn ways() -> Vec<(Way, Value)> {
     let of = |way| [(way, json!({})), (way, json!({ "namespaces": "never" }))];
     let ways = if is_root() { vec![Way::Own, Way::Root, Way::AsRoot] } else { vec![Way::Own] };
     ways.into_iter().flat_map(of).collect()
 }
 
-/// Numbers of system calls that no program needs, and arguments with which they do no harm if they are there.
+/// System calls that no program needs, with arguments that do no harm if the call is allowed.
 fn numbers() -> Vec<Value> {
     let mut calls = Vec::new();
     for (call, arguments) in [
         (libc::SYS_kexec_file_load, [-1, -1, 0, 0]),
         (libc::SYS_kexec_load, [0, 0, 0, 0]),
         (libc::SYS_quotactl_fd, [-1, 0, 0, 0]),
-        // How much is in the kernel's log.
+        // Returns the size of the kernel's log.
         (libc::SYS_syslog, [10, 0, 0, 0]),
         (libc::SYS_shmget, [0, 4096, 0o1600, 0]),
         (libc::SYS_msgget, [0, 0o1600, 0, 0]),
@@ -276,7 +276,7 @@ fn numbers() -> Vec<Value> {
         (libc::SYS_move_pages, [0, 0, 0, 0]),
         (libc::SYS_sethostname, [0, 0, 0, 0]),
         (libc::SYS_clock_adjtime, [0, 0, 0, 0]),
-        // A number that no kernel has given out yet.
+        // A number that no kernel uses yet.
         (700, [0, 0, 0, 0]),
     ] {
         let mut one = vec![json!("number"), json!(call)];
@@ -319,7 +319,7 @@ fn modes_owners_and_times_of_what_it_may_not_write_stay() {
             attempts.push(json!([name, store]));
             attempts.push(json!([name, readable]));
         }
-        // With name spaces, too: what it may not list it does not learn the names of.
+        // With namespaces, too, the program does not learn the names in a folder that it cannot list.
         attempts.push(json!(["watch", scene.at("store")]));
         let said = scene.tried(way, more.clone(), attempts.clone().into());
         for (attempt, (done, said)) in attempts.iter().zip(said) {
@@ -339,7 +339,7 @@ fn nothing_is_left_of_privilege_and_no_device_is_made() {
         let scene = Scene::new(way);
         let out = |name: &str| scene.at(&format!("out/{name}"));
         let mut attempts = vec![
-            // What only privilege could drop is of no use without any.
+            // A capability that only a privileged program could drop is useless without privileges.
             json!(["capabilities", way == Way::Own && !scene.has_spaces(way, &more)]),
             json!(["block", out("disk")]),
             json!(["character", out("memory")]),
@@ -365,7 +365,7 @@ fn nothing_is_left_of_privilege_and_no_device_is_made() {
 fn system_calls_that_no_program_needs_are_refused_by_each_of_their_numbers() {
     let mut attempts = numbers();
     if cfg!(target_arch = "x86_64") {
-        // The same calls by the numbers of the 32-bit interface: a `getpid` that does harm to nobody among them.
+        // The same calls by their numbers in the 32-bit interface, including a harmless `getpid`.
         for call in [libc::SYS_getpid, libc::SYS_unshare, libc::SYS_kexec_load] {
             attempts.push(json!(["number", 0x4000_0000 | call, 0, 0, 0, 0]));
         }
@@ -374,7 +374,7 @@ fn system_calls_that_no_program_needs_are_refused_by_each_of_their_numbers() {
         let scene = Scene::new(way);
         let said = scene.tried(way, more.clone(), attempts.clone().into());
         for (attempt, (done, said)) in attempts.iter().zip(said) {
-            // Refused, not tried: no other error than these two comes of a filter.
+            // The filter must have refused the call: only it returns these two errors.
             let refused = said.contains("Errno 1]") || said.contains("Errno 38]");
             assert!(!done && refused, "{way:?} {more} {attempt}: {said}");
             if attempt[1].as_i64().is_some_and(|number| number >= 0x4000_0000) {
@@ -415,7 +415,7 @@ fn what_is_its_own_it_may_change() {
 }
 
 impl Scene {
-    /// Whether name spaces can be had here; as the program says itself.
+    /// Whether this machine allows namespaces, as the program reports.
     fn has_spaces(&self, way: Way, more: &Value) -> bool {
         let output = self.run(way, more.clone(), &json!([]));
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -436,7 +436,7 @@ fn it_says_what_is_in_force_and_does_not_start_without_what_is_required() {
         let never = more["namespaces"] == "never";
         assert!(!never || said.contains("not active: namespaces"), "{way:?} {more}: {said}");
     }
-    // Nobody may make any here: what requires them does not run.
+    // This machine allows no namespaces, so a program that requires them does not run.
     if is_root() {
         let scene = Scene::new(Way::Own);
         let (python, _) = interpreter();
@@ -500,7 +500,7 @@ fn no_program_runs_as_root_where_nobody_said_so() {
     assert_eq!(gateway.states()[0]["state"], "down");
 }
 
-/// A server that leaves a child which has gone from its group and session, and writes to a file all the time.
+/// A server that leaves a child in another process group and session, which writes to a file all the time.
 const LEAVING: &str = r#"
 import json, os, sys, time
 
@@ -589,7 +589,7 @@ fn a_limit_of_file_sizes_does_not_end_the_gateway() {
     assert_eq!(gateway.get_admin("/healthz").0, 200);
 }
 
-/// A real server in Node, and what it says in its first answer.
+/// A real server in Node, identified by its first response.
 #[test]
 fn programs_of_node_and_python_run_confined_as_they_do_elsewhere() {
     let node = r#"
@@ -647,7 +647,7 @@ print("fine")
                 eprintln!("there is no node here");
                 continue;
             }
-            // Of address space, WebAssembly reserves far more than it uses.
+            // WebAssembly reserves far more address space than it uses.
             let mut allowed =
                 json!({ "read": read, "write": [scene.at("out")], "memory": "64GiB" });
             match way {

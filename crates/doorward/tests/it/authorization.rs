@@ -1,5 +1,5 @@
-//! The gateway as an authorization server in front of an OpenID provider: the correct flow, and all incorrect ones (the
-//! authorization list, 45 to 72; R12).
+//! The gateway as an authorization server in front of an OpenID provider: the correct flow, and all incorrect ones
+//! (the authorization list, 45 to 72; R12).
 #![allow(clippy::unwrap_used)]
 
 use std::time::Duration;
@@ -10,12 +10,12 @@ use crate::support::login::{Browser, SECRET, World, basic, pair, query, sealed};
 use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
-/// `error` of an answer.
+/// The `error` of a response.
 fn word(answer: &crate::support::client::Answer) -> String {
     answer.json()["error"].as_str().unwrap_or_default().to_owned()
 }
 
-/// `error` in the URL that a browser is sent back to, which must be the client's own.
+/// The `error` in the URL that a browser is redirected to, which must be the client's own.
 fn word_back(answer: &crate::support::client::Answer) -> String {
     assert_eq!(answer.status, 303, "{}", answer.body);
     let location = answer.header("location").unwrap();
@@ -79,13 +79,13 @@ fn a_user_signs_in_and_the_client_gets_tokens_of_the_gateways_own() {
     assert!(!answer.body.contains("of-the-providers"));
     let (access, refresh) = pair(&answer);
     assert!(world.is_good(&access));
-    // Nobody but the gateway's endpoint takes it, and nothing of the provider's comes in.
+    // Only the gateway's endpoint accepts the token, and it contains nothing from the provider.
     let other = Modern::new(&world.gateway, "/mcp/sample").bearing(&access);
     assert_eq!(other.call("add", json!({ "a": 1, "b": 2 })).status, 401);
     assert!(!world.is_good("an-access-token-of-the-providers"));
     assert!(!world.is_good(&refresh));
 
-    // Who it is, for policies and for other resource servers.
+    // Introspection names the user, for policies and for other resource servers.
     let fields = [("token", &*access)];
     let robot = [("authorization", &*basic("robot", SECRET))];
     let said = Browser::default().post(&world.gateway, "/oauth/introspect", &fields, &robot).json();
@@ -99,7 +99,7 @@ fn a_user_signs_in_and_the_client_gets_tokens_of_the_gateways_own() {
     assert!(world.is_good(&next) && world.is_good(&access));
     assert!(world.provider.asked().pop().unwrap().1.contains("refresh_token=a-refresh-token"));
 
-    // None of it stands anywhere.
+    // None of these secrets is stored or logged in plain text.
     let database = std::fs::read(world.gateway.folder.path().join("doorward.db")).unwrap();
     let wal =
         std::fs::read(world.gateway.folder.path().join("doorward.db-wal")).unwrap_or_default();
@@ -171,16 +171,16 @@ fn what_is_wrong_with_a_request_is_told_to_the_client() {
     }
     let twice = format!("{}&resource={}", world.path(&[]), world.gateway.url("/mcp"));
     assert_eq!(word_back(&browser.get(&world.gateway, &twice)), "invalid_target");
-    // Without a resource the token is for the gateway as a whole.
+    // Without a resource, the token is valid for the whole gateway.
     let code = world.code(&[("resource", "")]);
     let answer = world.redeem(&code, &[]);
     assert!(world.is_good(&pair(&answer).0));
-    // The user says no.
+    // The user denies consent.
     let page = browser.get(&world.gateway, &world.path(&[]));
     let fields = [("request", &*sealed(&page.body)), ("decision", "deny")];
     let answer = browser.post(&world.gateway, "/oauth/consent", &fields, &[]);
     assert_eq!(word_back(&answer), "access_denied");
-    // Too long a line is refused before anything of it is believed.
+    // A request that is too long is refused before it is parsed.
     let long = world.path(&[("scope", &"x".repeat(9000))]);
     assert_eq!(browser.get(&world.gateway, &long).status, 414);
 }
@@ -205,14 +205,14 @@ fn a_code_is_for_one_client_once_and_only_for_who_asked_for_it() {
     }
     let answer = world.redeem("no-such-code", &[]);
     assert_eq!((answer.status, &*word(&answer)), (400, "invalid_grant"));
-    // Used twice: what came of the first use is over.
+    // If a code is used twice, the tokens of its first use are revoked.
     let code = world.code(&[]);
     let (access, refresh) = pair(&world.redeem(&code, &[]));
     assert!(world.is_good(&access));
     assert_eq!(word(&world.redeem(&code, &[])), "invalid_grant");
     wait_for("the token is refused", || !world.is_good(&access));
     assert_eq!(word(&world.refresh(&refresh, &[])), "invalid_grant");
-    // What it was not asked for.
+    // The resource differs from the one of the authorization request.
     let code = world.code(&[]);
     let answer = world.redeem(&code, &[("resource", "https://other.example/mcp")]);
     assert_eq!((answer.status, &*word(&answer)), (400, "invalid_target"));
@@ -237,7 +237,7 @@ fn a_refresh_token_used_twice_ends_its_family() {
     assert_eq!(word(&world.refresh(&second, &[])), "invalid_grant");
     wait_for("it is logged", || world.gateway.logged("a refresh token was used twice"));
 
-    // Two at once: one gets it, and its family lives.
+    // Of two concurrent refreshes one succeeds, and the token family stays valid.
     let (_, token) = world.tokens();
     let answers: Vec<_> = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..4).map(|_| scope.spawn(|| world.refresh(&token, &[]))).collect();
@@ -249,14 +249,14 @@ fn a_refresh_token_used_twice_ends_its_family() {
     assert!(world.is_good(&access));
     assert_eq!(world.refresh(&next, &[]).status, 200);
 
-    // More than was consented to, or for something else; and nothing is lost by asking.
+    // A refresh for more scopes than consented to, or for another resource, is refused and does not use up the token.
     let (_, token) = world.tokens();
     assert_eq!(word(&world.refresh(&token, &[("scope", "read write")])), "invalid_scope");
     let other = world.gateway.url("/mcp/sample");
     assert_eq!(word(&world.refresh(&token, &[("resource", &other)])), "invalid_target");
     assert_eq!(world.refresh(&token, &[("scope", "read")]).status, 200);
 
-    // Another client's.
+    // The token belongs to another client.
     let (access, token) = world.tokens();
     let fields = [
         ("grant_type", "refresh_token"),
@@ -320,17 +320,17 @@ fn a_callback_is_for_the_browser_that_consented_and_once() {
         303
     );
     refused(&mut browser, &path, "reused");
-    // Even a browser that has kept its cookie.
+    // This also holds for a browser that still has its cookie.
     let again = before.clone().get(&world.gateway, &path);
     assert_eq!((again.status, again.header("location")), (400, None));
-    // The provider's own error goes to the client, without its words.
+    // An error of the provider is passed to the client without its description.
     let login = world.consent(&mut browser, &[]);
     let state = query(&login)["state"].clone();
     let error = format!("/oauth/callback?error=access_denied&error_description=boo&state={state}");
     let answer = browser.get(&world.gateway, &error);
     assert_eq!(word_back(&answer), "access_denied");
     assert!(!answer.header("location").unwrap().contains("boo"));
-    // A provider that says it names itself must.
+    // A provider that announces `iss` in its responses must send it.
     world.provider.describes(json!({ "authorization_response_iss_parameter_supported": true }));
     let strict = World::with("", "");
     strict.provider.describes(json!({ "authorization_response_iss_parameter_supported": true }));
@@ -361,7 +361,7 @@ fn an_id_token_that_is_not_for_this_login_signs_nobody_in() {
         let answer = browser.get(&world.gateway, &world.callback(&login));
         assert_eq!(word_back(&answer), "server_error", "{what}");
     }
-    // Signed by somebody else.
+    // The ID token is signed by another key.
     let mut browser = Browser::default();
     let login = world.consent(&mut browser, &[]);
     let claims = json!({
@@ -385,7 +385,7 @@ fn nobody_consents_for_somebody_else() {
     let page = attacker.get(&world.gateway, &world.path(&[]));
     let own = sealed(&page.body);
     let fields = [("request", &*own), ("decision", "allow")];
-    // A form that another site sends, with the attacker's request or none.
+    // A form that another site submits, with the attacker's sealed request or none.
     let refused = victim.post(&world.gateway, "/oauth/consent", &fields, &[]);
     assert_eq!((refused.status, refused.header("location")), (400, None));
     for more in [
@@ -403,14 +403,14 @@ fn nobody_consents_for_somebody_else() {
         let answer = attacker.post(&world.gateway, "/oauth/consent", &fields, &[]);
         assert_eq!((answer.status, answer.header("location")), (400, None), "{decision}");
     }
-    // Two cookies of one name: somebody else may have planted one.
+    // Two cookies with the same name: an attacker may have planted one of them.
     let name = "__Host-doorward-browser";
     let both = format!("{name}={}; {name}=x", attacker.0[name]);
     let answer =
         Browser::default().post(&world.gateway, "/oauth/consent", &fields, &[("cookie", &both)]);
     assert_eq!(answer.status, 400);
     assert_eq!(attacker.post(&world.gateway, "/oauth/consent", &fields, &[]).status, 303);
-    // Every client is asked about by itself, whatever it calls itself.
+    // The user consents to each client separately, whatever name the client has.
     let registered = register(
         &world.gateway,
         &json!({ "client_name": "Desk",
@@ -441,7 +441,7 @@ fn clients_register_themselves_within_bounds() {
     let mut browser = Browser::default();
     let page = browser.get(&world.gateway, &world.path(&[("client_id", &id)]));
     assert!(page.body.contains("&lt;b&gt;Mine&lt;/b&gt;") && !page.body.contains("<b>"));
-    // A client that anybody may have made is no way to send somebody anywhere without being asked.
+    // Anybody may register a client, so an invalid request never redirects to one without consent.
     let wrong = world.path(&[("client_id", &id), ("response_type", "token")]);
     let page = browser.get(&world.gateway, &wrong);
     assert_eq!((page.status, page.header("location")), (400, None), "{}", page.body);
@@ -612,7 +612,7 @@ fn a_client_shows_who_it_is_in_one_way() {
         assert_eq!(answer.header("www-authenticate").is_some(), challenged, "{what}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
     }
-    // What is no form, or not posted.
+    // Requests that are not a form, or not a POST.
     let at = |method: &str, kind: &str, body: &str| {
         let headers = [("content-type", kind)];
         send(&world.gateway.address, method, "/oauth/token", &headers, body.as_bytes()).unwrap()
@@ -625,7 +625,7 @@ fn a_client_shows_who_it_is_in_one_way() {
         "invalid_request"
     );
     assert_eq!(at("POST", form, &"x".repeat(20_000)).status, 413);
-    // Who shows nothing is told nothing of tokens.
+    // Without client credentials, introspection reveals nothing about tokens.
     let (access, _) = world.tokens();
     let fields = [("token", &*access), ("client_id", "desk")];
     let answer = Browser::default().post(&world.gateway, "/oauth/introspect", &fields, &[]);
@@ -648,7 +648,7 @@ fn a_client_and_an_operator_end_what_was_given() {
     assert_eq!(revoke(&refresh, &desk).status, 200);
     assert!(!world.is_good(&access), "it was told that it holds");
     assert_eq!(word(&world.refresh(&refresh, &[])), "invalid_grant");
-    // An operator, while a stream is open.
+    // An operator revokes the grant while a stream is open.
     let (access, _) = world.tokens();
     let mut stream = Modern::new(&world.gateway, "/mcp")
         .bearing(&access)
@@ -685,7 +685,7 @@ fn tokens_outlive_a_restart_and_hold_on_every_replica() {
     );
     let login = answer.header("location").unwrap().to_owned();
     world.sign_in(&login, json!({}));
-    // The callback comes to another replica.
+    // The callback reaches another replica.
     let other = Gateway::start(&config);
     let answer = browser.get(&other, &world.callback(&login));
     let code = query(answer.header("location").unwrap())["code"].clone();
@@ -729,7 +729,7 @@ fn a_provider_that_misleads_is_not_followed() {
     }
 }
 
-/// Turns the clock for what is in the database: waiting would take a month.
+/// Changes timestamps in the database, since waiting would take a month.
 fn alter(gateway: &Gateway, statements: &str) {
     let script = "import sqlite3, sys\nwith sqlite3.connect(sys.argv[1], timeout=10) as db:\n    db.executescript(sys.argv[2])\n";
     let file = gateway.folder.path().join("doorward.db");
@@ -755,11 +755,11 @@ fn signing_keys_are_followed_by_others_and_old_codes_are_over() {
     let (old, _) = world.tokens();
     let first = published();
     assert_eq!(first.len(), 1);
-    // A month later there is another, and what the old one has signed is good.
+    // A month later there is a second key, and tokens signed by the first one are still valid.
     alter(&world.gateway, "UPDATE signing_keys SET created = created - 2700000");
     wait_for("there is another key", || published().len() == 2);
     assert!(published().contains(&first[0]) && world.is_good(&old));
-    // It signs once everybody has seen it, and alone once the last token of the old one is over.
+    // The new key signs once every verifier has fetched it. The old key is removed after its last token expires.
     alter(
         &world.gateway,
         &format!("UPDATE signing_keys SET created = created - 90000 WHERE id != '{}'", first[0]),
@@ -778,7 +778,7 @@ fn signing_keys_are_followed_by_others_and_old_codes_are_over() {
         (400, "invalid_grant"),
         "a code of two minutes ago"
     );
-    // A login that has lasted as long as it may.
+    // The login has reached its maximum lifetime.
     let (access, refresh) = world.tokens();
     alter(&world.gateway, "UPDATE oauth_grants SET expires = 1");
     assert_eq!(word(&world.refresh(&refresh, &[])), "invalid_grant");
@@ -802,14 +802,14 @@ fn who_is_stopped_is_given_no_code() {
         let id = stop(target);
         wait_for("the page is refused", || asked().status == 303);
         assert_eq!(word_back(&asked()), "access_denied", "{target:?}");
-        // The page that was open before leads nowhere.
+        // A consent page that was open before no longer works.
         let origin = gateway.url("");
         let answer = browser.post(gateway, "/oauth/consent", &fields, &[("origin", &origin)]);
         assert_eq!(word_back(&answer), "access_denied", "{target:?}");
         undo(&id);
         wait_for("the page is back", || asked().status == 200);
     }
-    // Who the user is turns out once they have signed in.
+    // The gateway knows the user only after they have signed in, so the stop takes effect at the callback.
     let (_, refresh) = world.tokens();
     let mut browser = Browser::default();
     let login = world.consent(&mut browser, &[]);

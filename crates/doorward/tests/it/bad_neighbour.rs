@@ -1,6 +1,6 @@
-//! Experiment 2 of the security design: of three servers, one hangs and one drips, and the callers of the third do not
-//! notice. `DOORWARD_SECONDS=15 cargo test --release --test it bad_neighbour:: -- --nocapture` runs it in its full
-//! length, and prints the measurements.
+//! Experiment 2 of the security design: of three servers, one hangs and one responds very slowly, and callers of the
+//! third do not notice. `DOORWARD_SECONDS=15 cargo test --release --test it bad_neighbour:: -- --nocapture` runs it
+//! in full length and prints the measurements.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 use std::io::Write;
@@ -20,7 +20,8 @@ fn length() -> Duration {
     Duration::from_secs(asked.unwrap_or(3))
 }
 
-/// Calls at a fixed rate, each measured from when it should have begun; the median and the 99th percentile.
+/// Makes calls at a fixed rate. Each is measured from its scheduled start. Returns the median and the 99th
+/// percentile.
 fn measure(client: &Modern) -> [Duration; 2] {
     let (began, count) = (Instant::now(), RATE * u32::try_from(length().as_secs()).unwrap());
     let mut times: Vec<Duration> = std::thread::scope(|scope| {
@@ -44,7 +45,8 @@ fn measure(client: &Modern) -> [Duration; 2] {
     [50, 99].map(|share| times[times.len() * share / 100])
 }
 
-/// The good server's times alone, how many calls of the bad ones' ended meanwhile, and its times beside these.
+/// The latencies of the good server alone, how many calls of the bad servers ended meanwhile, and the latencies
+/// beside them.
 fn beside_bad_ones(client: &Modern) -> ([Duration; 2], usize, [Duration; 2]) {
     let alone = measure(client);
     let ended = AtomicUsize::new(0);
@@ -87,21 +89,21 @@ fn a_server_that_hangs_and_one_that_drips_harm_nobody_else() {
     ));
     let client = Modern::new(&gateway, "/mcp");
     let (files, _) = gateway.usage();
-    // Machines are noisy, and stand still for a while: harm would be there each time.
+    // Machines are noisy and pause at times; real harm would show in every attempt.
     let harmed = (0..4).all(|_| {
         let (alone, ended, beside) = beside_bad_ones(&client);
         println!(
             "{ended} calls timed out; median and p99 of the good server's {alone:?} alone, {beside:?} beside them"
         );
         assert!(ended >= 8);
-        // Harm to all would double the median, harm to some would be a wait for one of the deadlines.
+        // Harm to all calls would double the median; harm to some would make them wait for one of the deadlines.
         beside[0] > alone[0] * 2 + Duration::from_millis(20) || beside[1] > DEADLINE / 4
     });
     assert!(!harmed, "calls of the good server wait for the bad ones");
     wait_for("nothing is left of them", || {
         gateway.metric("doorward_calls_in_flight") == 0.0 && gateway.usage().0 <= files + 8
     });
-    // A client that leaves is gone upstream at once, not at the deadline.
+    // When a client disconnects, its upstream call is cancelled at once, not at the deadline.
     let connection =
         client.begin(&client.body("tools/call", json!({ "name": "hangs__bad", "arguments": {} })));
     let before = hangs.calls();

@@ -14,7 +14,8 @@ fn sum() -> Value {
     json!({ "a": 20, "b": 3 })
 }
 
-/// A provider, a gateway whose callers come from there, and a server behind it that takes its own keys alone.
+/// A provider, a gateway whose callers it authenticates, and a server behind the gateway that accepts only its own
+/// keys.
 struct World {
     provider: Issuer,
     server: Gateway,
@@ -22,7 +23,7 @@ struct World {
 }
 
 impl World {
-    /// With what the server's entry has beside; `{issuer}` stands for the provider.
+    /// Adds settings to the entry of the server; `{issuer}` stands for the provider.
     fn new(entry: &str) -> Self {
         let provider = Issuer::start();
         let server = Gateway::start("servers: {sample: {sample: true}}\n");
@@ -45,7 +46,7 @@ impl World {
         Modern::new(&self.front, "/mcp").bearing(token).call("b__add", sum())
     }
 
-    /// The provider will give a key of the server's.
+    /// The provider's next response is a key of the server.
     fn grants(&self, user: &str) {
         let key = self.server.key(&["--user", user]);
         let answer = json!({ "access_token": key, "token_type": "Bearer", "expires_in": 300 });
@@ -81,7 +82,7 @@ fn a_callers_token_is_exchanged_and_never_sent_on() {
     ] {
         assert_eq!(form[name], value, "{name}");
     }
-    // Once for all calls of one caller, and for each caller apart.
+    // One exchange serves all calls of one caller; each caller has a separate one.
     let calls: Vec<_> = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..10).map(|_| scope.spawn(|| world.call(&alice).text())).collect();
         asking.into_iter().map(|one| one.join().unwrap()).collect()
@@ -92,7 +93,7 @@ fn a_callers_token_is_exchanged_and_never_sent_on() {
     world.grants("bob");
     assert_eq!(world.call(&bob).text(), "23");
     assert_eq!(world.provider.asked().len(), 2);
-    // The server takes the token away: another is fetched, once.
+    // The server revokes the token, and the gateway fetches another one, once.
     let keys: Value =
         serde_json::from_str(&world.server.told(&["keys", "list", "--json"])).unwrap();
     for key in keys.as_array().unwrap().iter().filter(|key| key["owner"] == "alice") {
@@ -105,11 +106,11 @@ fn a_callers_token_is_exchanged_and_never_sent_on() {
     });
     assert_eq!(world.call(&alice).text(), "23");
     assert_eq!(world.provider.asked().len(), 3);
-    // Who has no token cannot have it exchanged.
+    // A caller without a token has nothing to exchange.
     let key = world.front.key(&["--user", "carol"]);
     let refused = world.call(&key);
     assert_eq!(refused.kind(), "unauthorized", "{}", refused.body);
-    // What the provider refuses is refused, and nothing of it is repeated.
+    // A refusal of the provider refuses the call, and none of its text reaches the caller.
     world.provider.refuses("access_denied");
     let dave = world.token_of("dave");
     let refused = world.call(&dave);
@@ -147,7 +148,7 @@ fn an_identity_assertion_gets_a_token_of_the_servers_own_authorization_server() 
     assert_eq!(form["grant_type"], "urn:ietf:params:oauth:grant-type:jwt-bearer");
     assert_eq!((&*form["assertion"], &*form["scope"]), ("an assertion", "read"));
     assert!(!format!("{:?}", there.asked()).contains(&alice), "it is the provider's alone");
-    // Anything else than an assertion is not handed on.
+    // A response other than an assertion is not forwarded.
     world
         .provider
         .grants(json!({ "access_token": "a token", "token_type": "Bearer", "expires_in": 300 }));
@@ -174,7 +175,7 @@ fn a_server_is_told_who_calls_by_the_gateways_own_signature() {
             .body
             .contains("b__add")
     });
-    // From now on the server lets in whom the gateway vouches for, and of those alice of the staff.
+    // From now on the server trusts the gateway's assertions and admits Alice of the staff team.
     let policy = r#"permit (principal, action, resource)
         when { principal == User::"front:alice" && principal in Team::"staff" && principal in Tenant::"acme" };"#;
     std::fs::write(server.folder.path().join("own.cedar"), policy).unwrap();
@@ -249,19 +250,19 @@ fn of_who_signed_in_at_the_gateway_the_providers_word_is_exchanged() {
     assert_eq!(call(&access).text(), "23");
     let form = fields(&world.provider.asked().pop().unwrap().1);
     assert_eq!(form["subject_token_type"], "urn:ietf:params:oauth:token-type:id_token");
-    // What was exchanged is what the provider has said of them: the gateway's own token goes nowhere.
+    // The exchanged token is the provider's token for the user; the gateway's own token is not sent anywhere.
     assert_ne!(form["subject_token"], access);
     let claims = form["subject_token"].split('.').nth(1).unwrap();
     let claims = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, claims);
     let claims: Value = serde_json::from_slice(&claims.unwrap()).unwrap();
     assert_eq!((&claims["sub"], &claims["aud"]), (&json!("alice"), &json!("doorward")));
-    // Once for the login, whichever of its tokens is shown.
+    // One exchange serves the whole login, whichever of its tokens is presented.
     let asked = world.provider.asked().len();
     world.provider.behave(crate::support::issuer::Mood::Down);
     let (next, _) = login::pair(&world.refresh(&refresh, &[]));
     assert_eq!(call(&next).text(), "23");
     assert_eq!(world.provider.asked().len() - asked, 1, "the refresh alone");
-    // With the login, all of it ends.
+    // When the login ends, so does everything that was exchanged for it.
     let grants: Value =
         serde_json::from_str(&world.gateway.told(&["grants", "list", "--json"])).unwrap();
     world.gateway.told(&["grants", "revoke", grants[0]["id"].as_str().unwrap()]);

@@ -1,4 +1,4 @@
-//! Credit, prices and usage: exactly the calls that were answered are charged, whatever happens.
+//! Credit, prices and usage: exactly the answered calls are charged, whatever happens.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -36,7 +36,7 @@ fn account(gateway: &Gateway, id: &str) -> Value {
     found.cloned().unwrap_or_default()
 }
 
-/// Accounts are known to the gateway once it has looked at the store again.
+/// The gateway learns about accounts at its next poll of the store.
 fn granted(gateway: &Gateway, arguments: &[&str]) {
     gateway.told(&[&["credits"], arguments].concat());
     std::thread::sleep(Duration::from_millis(700));
@@ -46,7 +46,7 @@ fn granted(gateway: &Gateway, arguments: &[&str]) {
 fn what_is_used_is_charged_and_what_is_used_up_is_refused() {
     let gateway = Gateway::start(PRICES);
     let client = of_acme(&gateway);
-    // Without an account it is counted only.
+    // Without an account, a call is only counted.
     assert_eq!(add(&client), 200);
     granted(&gateway, &["grant", "--tenant", "acme", "5"]);
     let passed = (0..8).filter(|_| add(&client) == 200).count();
@@ -59,7 +59,7 @@ fn what_is_used_is_charged_and_what_is_used_up_is_refused() {
         refused.body
     );
     wait_for("all is settled", || account(&gateway, "tenant/acme")["spent"] == "5");
-    // A call that fails costs nothing, and gives back what was set aside.
+    // A failed call costs nothing and releases its held credit.
     granted(&gateway, &["grant", "--tenant", "acme", "4"]);
     for _ in 0..6 {
         assert_eq!(client.call("sample__echo", json!({})).result()["isError"], true);
@@ -93,7 +93,7 @@ fn budgets_hold_within_a_tenant_and_adjustments_are_entries() {
     assert_eq!((0..6).filter(|_| add(&client) == 200).count(), 3);
     let refused = client.call("sample__add", json!({ "a": 1, "b": 1 }));
     assert!(refused.body.contains("user/alice"), "{}", refused.body);
-    // More for the day is there at once.
+    // A raised daily budget takes effect at once.
     granted(&gateway, &["budget", "--user", "alice", "6", "--each", "day"]);
     assert!((0..8).filter(|_| add(&client) == 200).count() >= 3);
     gateway.told(&["credits", "adjust", "--tenant", "acme", "--note", "a mistake", "-10"]);
@@ -114,7 +114,7 @@ fn alerts_come_once_for_each_part_of_the_credit() {
             let mut stream = stream;
             let mut text = Vec::new();
             let mut chunk = [0; 4096];
-            // Requests are small: head and body come within two reads.
+            // Requests are small: head and body arrive within two reads.
             while !String::from_utf8_lossy(&text).contains('}') {
                 let read = stream.read(&mut chunk).unwrap_or(0);
                 if read == 0 {
@@ -122,7 +122,7 @@ fn alerts_come_once_for_each_part_of_the_credit() {
                 }
                 text.extend_from_slice(&chunk[..read]);
             }
-            // The first is not taken, and must come again.
+            // The first delivery fails and must be retried.
             let status = if number == 0 { "500 No" } else { "200 OK" };
             let _ = write!(
                 stream,
@@ -151,8 +151,8 @@ fn alerts_come_once_for_each_part_of_the_credit() {
     assert_eq!(all[0]["account"], "tenant/acme");
 }
 
-/// Two gateways on one PostgreSQL, one of which is killed again and again: nothing that was acknowledged is
-/// uncharged or unrecorded, the ledger is consistent, and the chains whole.
+/// Two gateways on one PostgreSQL, one of which is killed repeatedly: every acknowledged call is charged and
+/// recorded, the ledger is consistent, and the audit chains are intact.
 #[test]
 fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     let folder = crate::support::folder();
@@ -182,7 +182,7 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
                                 "tools/call",
                                 json!({ "name": "sample__add", "arguments": { "a": 1, "b": 1 } }),
                             );
-                            // The gateway may be gone: nothing was acknowledged then.
+                            // The gateway may be gone; then nothing was acknowledged.
                             let answered =
                                 std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                                     client.send(&body, &[]).status
@@ -202,7 +202,7 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
             ended.store(true, Ordering::Relaxed);
         });
     }
-    // Whoever comes next closes what was left open.
+    // The next gateway closes the open calls.
     let heir = start();
     drop(steady);
     let last = start();
@@ -238,7 +238,7 @@ fn no_credit_is_lost_or_made_when_gateways_are_killed() {
     let used: Value = serde_json::from_str(&used).unwrap();
     drop(last);
     assert_eq!(used[0]["calls"].as_i64().unwrap(), i64::try_from(records.len()).unwrap(), "{used}");
-    // The database is nobody else's here, and the key is in it.
+    // Only this test writes to the database, and the key is stored in it.
     let verified = run(&["audit", "verify", "--trust-database"]);
     assert!(verified.contains("the audit log is intact"), "{verified}");
 }

@@ -15,11 +15,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 
-/// A server whose every answer is another one: the number of the call.
+/// A server whose every response differs: it returns the number of the call.
 struct Counting {
     server: Hostile,
     number: Arc<AtomicU64>,
-    /// How long it takes, in milliseconds.
+    /// The delay of a response, in milliseconds.
     slow: Arc<AtomicU64>,
     fails: Arc<AtomicBool>,
 }
@@ -115,12 +115,12 @@ fn what_was_read_is_told_again_and_says_so() {
     let client = Modern::new(&gateway, "/mcp");
     let first = client.call("s__get", json!({ "a": 1, "b": { "c": 2 } })).result();
     assert_eq!(cached(&first), None);
-    // The same, however it is written.
+    // Equal arguments share an entry, however they are written.
     let again = client.call("s__get", json!({ "b": { "c": 2.0 }, "a": 1 })).result();
     assert_eq!(cached(&again), Some("hit"), "{again}");
     assert_eq!((&again["content"], counting.calls()), (&first["content"], 1));
     assert!(again["_meta"]["doorward/cache"]["ageMs"].as_u64().is_some());
-    // At another door of the same server, too; with other arguments not.
+    // The entry is also used at another endpoint of the same server, but not for other arguments.
     let same = Modern::new(&gateway, "/mcp/s");
     assert_eq!(cached(&same.call("get", json!({ "a": 1, "b": { "c": 2 } })).result()), Some("hit"));
     assert_eq!(cached(&same.call("get", json!({ "a": 2 })).result()), None);
@@ -140,14 +140,14 @@ fn what_was_read_is_told_again_and_says_so() {
     });
 }
 
-/// Without a word from the operator, what results say themselves is what holds.
+/// Without a setting of the operator, the cache hint of the result decides.
 #[test]
 fn what_says_for_how_long_it_is_good_is_told_again_for_as_long() {
     let counting = Counting::start();
     let gateway = Gateway::start(&counting.config("", ""));
     let client = Modern::new(&gateway, "/mcp/s");
     let read = || client.ask("resources/read", json!({ "uri": "x://1" })).result();
-    // That it says so has to be seen once.
+    // The gateway must first see the hint once.
     let told = [read(), read(), read()];
     assert_eq!(told.each_ref().map(cached), [None, None, Some("hit")]);
     let told = [(); 2].map(|()| client.call("hinted", json!({})).result());
@@ -179,7 +179,7 @@ fn errors_questions_and_writes_are_never_told_again_and_writes_end_what_was() {
     let second = get();
     assert_ne!(second, first, "what was changed is read anew");
     assert_eq!(get(), second);
-    // An answer to a question is never an answer to somebody who was not asked.
+    // The result for an input response is not served from cache to a caller who was not asked.
     let asked = client.call("asks", json!({})).result();
     let answered = json!({
         "name": "get", "arguments": {}, "requestState": asked["requestState"],
@@ -247,7 +247,7 @@ fn a_hundred_equal_calls_are_one_and_each_caller_has_their_own() {
     let (calls, told) = ask_together("shared");
     assert_eq!(calls, 1, "one for all");
     assert!(told.iter().all(|(_, text)| *text == told[0].1));
-    // What has failed is nobody else's.
+    // Failed calls are not shared.
     let (calls, _) = ask_together("wrong");
     assert_eq!(calls, 100);
 }
@@ -275,7 +275,7 @@ fn nobody_is_told_what_was_asked_for_before_the_last_change() {
         std::thread::sleep(Duration::from_millis(300));
         counting.slow.store(0, Ordering::SeqCst);
         client.call("write", json!({}));
-        // The first call is still on its way, and may bring what was there before.
+        // The first call is still running and may return the state from before the write.
         let late: Vec<_> =
             (0..8).map(|_| scope.spawn(|| client.call("get", json!({})).result())).collect();
         let late: Vec<Value> = late.into_iter().map(|one| one.join().unwrap()).collect();
@@ -373,7 +373,7 @@ fn gateways_share_results_and_changes_through_a_store_that_can_read_none() {
     let third = clients[0].call("get", json!({})).result();
     assert_eq!(cached(&third), None, "what one has changed, the other reads anew");
     assert_ne!(third["content"], first["content"]);
-    // With another key, nothing of it can be read, and nothing breaks.
+    // With another key the cached entries cannot be decrypted, and nothing fails.
     let more = more.replace("kkkk", "jjjj");
     let stranger = Gateway::start(&counting.config("ttl: 1m", &more));
     let result = Modern::new(&stranger, "/mcp/s").call("get", json!({})).result();
@@ -427,7 +427,7 @@ fn a_shared_store_that_is_away_costs_no_call() {
     assert!(gateway.logged("the shared cache is unavailable"));
 }
 
-/// One step of somebody's day.
+/// One step of a random history.
 #[derive(Debug, Clone)]
 enum Does {
     Calls { who: usize, tool: &'static str, argument: u8 },
@@ -445,8 +445,8 @@ fn day() -> impl Strategy<Value = Vec<Does>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Whatever anybody has done before: a private result is told to nobody but who it was fetched for, and
-/// nothing from before a change is told after it.
+/// Whatever callers have done before, a private result is served only to the caller it was fetched for, and no result
+/// from before a change is served after it.
 #[test]
 fn no_caller_sees_another_ones_private_result() {
     let counting = Counting::start();
@@ -461,7 +461,7 @@ fn no_caller_sees_another_ones_private_result() {
     .map(|who| gateway.key(&who));
     let clients = keys.map(|key| Modern::new(&gateway, "/mcp/s").bearing(&key));
     clients[0].call("hinted", json!({}));
-    // Whose call has brought which number, and how many changes there were before it.
+    // For each number: whose call fetched it, and how many changes there were before.
     let mut brought: HashMap<u64, (usize, u64)> = HashMap::new();
     let (mut changes, mut hits) = (0_u64, 0);
     let mut runner =

@@ -1,4 +1,4 @@
-//! External checks: what they are asked, what they may do, and what happens when one does not answer as it should.
+//! External checks: what the gateway sends them, what their verdicts can do, and what happens when one misbehaves.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +17,7 @@ use crate::support::client::{Answer, Modern};
 use crate::support::hostile::{self, Era, Hostile, said, scripted};
 use crate::support::{Gateway, wait_for};
 
-/// One request as a check receives it.
+/// A request as the check receives it.
 #[derive(Debug, Clone)]
 struct Request {
     path: String,
@@ -38,7 +38,7 @@ impl Request {
 
 type Behaviour = dyn Fn(&Request, &mut TcpStream) + Send + Sync;
 
-/// A check whose answers are written by hand. Each connection has one request.
+/// A check with scripted responses. Each connection carries one request.
 struct Checker {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<Request>>>,
@@ -68,7 +68,7 @@ impl Checker {
         Self { address, asked, behaves }
     }
 
-    /// One that answers with JSON.
+    /// A check that responds with JSON.
     fn saying(says: impl Fn(&Value) -> Value + Send + Sync + 'static) -> Self {
         Self::start(move |request, stream| answer(stream, &says(&request.json())))
     }
@@ -81,7 +81,7 @@ impl Checker {
         self.asked.lock().unwrap().clone()
     }
 
-    /// Its settings.
+    /// The settings of the check.
     fn check(&self, more: &Value) -> Value {
         let mut check = json!({ "url": format!("http://{}/check", self.address) });
         for (name, value) in more.as_object().unwrap() {
@@ -124,7 +124,7 @@ fn allow() -> Value {
     json!({ "action": "allow" })
 }
 
-/// A server whose tool `send` says what it was sent, and whose `read` has structured content.
+/// A server whose tool `send` returns its arguments, and whose `read` returns structured content.
 fn server() -> Hostile {
     let tools = json!([
         { "name": "send", "inputSchema": { "type": "object", "additionalProperties": false, "required": ["to"],
@@ -147,7 +147,7 @@ fn server() -> Hostile {
     })
 }
 
-/// A gateway with one server and these checks. The breakers are off unless a test is about them.
+/// A gateway with one server and these checks. Circuit breakers are off unless a test needs them.
 fn gateway(server: &Hostile, checks: &Value, more: &str) -> Gateway {
     let mut checks = checks.clone();
     for check in checks.as_object_mut().unwrap().values_mut() {
@@ -182,7 +182,7 @@ fn a_check_is_told_the_call_and_its_request_is_signed() {
     let client = Modern::new(&gateway, "/mcp/s");
     let arguments = json!({ "to": "dana", "text": "use ghp_0123456789abcdefABCD now" });
     assert!(client.call("send", arguments.clone()).text().contains("ghp_0123456789abcdefABCD"));
-    // Another tool does not concern it.
+    // The check does not apply to the other tool.
     assert_eq!(client.call("read", json!({})).result()["structuredContent"]["n"], 1);
     let asked = checker.asked();
     assert_eq!(asked.len(), 1, "{asked:?}");
@@ -258,7 +258,7 @@ fn a_check_refuses_or_changes_a_call_before_the_server_sees_it() {
     assert_eq!(refused.json()["error"]["data"]["retryable"], false);
     assert_eq!(send(&client, "bob").text(), "{\"to\":\"bob2\",\"text\":\"checked\"}");
     let before = server.calls();
-    // What it makes of a call passes validation like what a client sends.
+    // Arguments that the check changed are validated like those of a client.
     for to in ["long", "none"] {
         let invalid = send(&client, to);
         assert_eq!(invalid.json()["result"]["isError"], true, "{}", invalid.body);
@@ -325,7 +325,7 @@ fn a_check_holds_a_call_until_its_approvers_have_decided() {
     assert!(records.contains("\"held_by\":\"check:risk\""), "{records}");
 }
 
-/// Every way in which a check does not answer as it should.
+/// All kinds of bad responses of a check.
 fn misbehaviours() -> Vec<(&'static str, &'static str, Arc<Behaviour>)> {
     let fixed = |bytes: Vec<u8>| -> Arc<Behaviour> {
         Arc::new(move |_: &Request, stream: &mut TcpStream| {
@@ -403,7 +403,7 @@ fn a_check_that_does_not_answer_as_it_should_lets_nothing_through_unless_it_may_
         open.behave(move |request, stream| other(request, stream));
         assert_eq!(client.call("read", json!({})).result()["structuredContent"]["n"], 1, "{what}");
     }
-    // It goes on as soon as the check does.
+    // Calls succeed again as soon as the check recovers.
     closed.behave(|_, stream| answer(stream, &allow()));
     assert_eq!(send(&client, "dana").text(), "{\"to\":\"dana\"}");
 }
@@ -464,7 +464,7 @@ fn a_result_is_refused_or_changed_within_its_schema_and_bounds() {
         "The server was called, but the check 'out' refused the result: secret"
     );
     assert!(!refused.body.contains("dana"));
-    // What has happened cannot be held.
+    // A result cannot be held for approval, since the call has already run.
     *says.lock().unwrap() = json!({ "action": "hold", "approvers": ["role:lead"] });
     assert_eq!(read().kind(), "check_refused");
     for (patch, why) in [
@@ -487,7 +487,7 @@ fn a_result_is_refused_or_changed_within_its_schema_and_bounds() {
 #[test]
 fn checks_of_one_order_are_asked_at_the_same_time_and_later_ones_see_what_they_have_changed() {
     let server = server();
-    // Each answers only once both are asked.
+    // Each check responds only after both were called, which proves that they run in parallel.
     let both = Arc::new(std::sync::Barrier::new(2));
     let meet = |patch: Value| {
         let both = both.clone();
@@ -508,7 +508,7 @@ fn checks_of_one_order_are_asked_at_the_same_time_and_later_ones_see_what_they_h
     assert_eq!(send(&client, "dana").text(), "{\"to\":\"one\",\"text\":\"two\"}");
     assert_eq!(last.asked()[0].json()["arguments"], json!({ "to": "one", "text": "two" }));
     assert_eq!(one.asked()[0].json()["arguments"], json!({ "to": "dana" }));
-    // Who refuses is not kept waiting by others, and later ones are not asked.
+    // A refusal does not wait for the other checks, and later checks are not called.
     one.behave(|_, stream| answer(stream, &json!({ "action": "refuse" })));
     two.behave(|_, stream| {
         let _ = stream.read(&mut [0]);
@@ -560,7 +560,7 @@ fn addresses_that_are_not_public_are_not_reached_where_only_public_ones_may_be()
 #[test]
 fn open_policy_agent_and_a_moderation_endpoint_are_asked_in_their_own_forms() {
     let server = server();
-    // By their published forms; the documentation names them.
+    // These follow the published formats that the documentation names.
     let opa = Checker::saying(|body| match body["input"]["arguments"]["to"].as_str().unwrap() {
         "dana" => json!({ "result": true, "decision_id": "1" }),
         "eve" => json!({ "result": { "allow": false, "reason": "eve has left" } }),
@@ -636,7 +636,7 @@ fn what_a_server_says_in_an_error_is_checked_too() {
     assert!(!refused.body.contains("dana"));
     *says.lock().unwrap() = json!({ "action": "change", "patch": { "code": null } });
     assert_eq!(client.call("bad", json!({})).kind(), "check_failed");
-    // Errors of the gateway are its own words.
+    // Errors of the gateway itself are not checked.
     let asked = checker.asked().len();
     assert!(client.call("nothing", json!({})).body.contains("Unknown tool"));
     assert_eq!(checker.asked().len(), asked);

@@ -1,5 +1,5 @@
-//! Real-world clients: what several SDKs, scripts and load balancers do and need works as if there were no gateway in
-//! between.
+//! Real-world clients: what several SDKs, scripts and load balancers do and need works as it does without the
+//! gateway.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};
@@ -11,7 +11,7 @@ use crate::support::hostile::{self, Era, Hostile, begin_stream, event, result_te
 use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
-/// A server that keeps what it was called with.
+/// A server that stores the calls that it receives.
 fn keeping(era: Era) -> (Hostile, Arc<Mutex<Vec<Value>>>) {
     let seen: Arc<Mutex<Vec<Value>>> = Arc::default();
     let keep = seen.clone();
@@ -59,12 +59,12 @@ fn what_is_null_is_absent() {
     }
 }
 
-/// Headers of a client that says which forms it takes.
+/// The headers of a client that accepts these content types.
 fn accepting(accept: &'static str) -> [(&'static str, &'static str); 2] {
     [("content-type", "application/json"), ("accept", accept)]
 }
 
-/// A server whose `bad` tells of progress twice before it answers.
+/// A server whose tool `bad` reports progress twice before it responds.
 fn telling(era: Era) -> Hostile {
     hostile::start(era, |asked, out| {
         begin_stream(out);
@@ -115,7 +115,7 @@ fn a_client_that_takes_one_form_alone_gets_it() {
             assert_eq!(answer.header("content-type"), Some(kind), "{era:?}");
             assert_eq!(answer.text(), "told");
         }
-        // What is nothing but a stream is refused, and it is said what to add.
+        // A method that needs a stream is refused, and the error says what to accept.
         let body = modern.body("subscriptions/listen", json!({ "notifications": {} }));
         let of_body = Modern::headers(&body);
         let mut headers = accepting("application/json").to_vec();
@@ -155,14 +155,14 @@ fn a_request_without_a_session_is_a_session_of_one_request() {
         let answer = post(&gateway, "/mcp", &headers, &call);
         assert_eq!(answer.text(), "done", "{revision:?}: {}", answer.body);
         assert_eq!(answer.header("mcp-session-id"), None);
-        // In the words of its revision: the members of 2026-07-28 are not there.
+        // The response follows the client's revision, without the members of 2026-07-28.
         assert!(answer.result().get("resultType").is_none(), "{}", answer.body);
         let list = json!({ "jsonrpc": "2.0", "id": 2, "method": "tools/list" });
         let tools = post(&gateway, "/mcp", &headers, &list).result()["tools"].clone();
         assert_eq!(tools[0]["name"], "a__echo", "{revision:?}");
     }
     assert_eq!(seen.lock().unwrap().len(), 4);
-    // What says that it is of another kind is not taken for one.
+    // A request with headers of another revision is refused.
     for (name, value) in [
         ("mcp-protocol-version", "2026-07-28"),
         ("mcp-protocol-version", "1999-01-01"),
@@ -196,7 +196,7 @@ fn who_leaves_a_request_without_a_session_has_cancelled_it() {
 
 #[test]
 fn a_tool_that_works_long_without_a_word_is_not_ended() {
-    // Progress is asked for on every call, and keeps it alive though the client wants none.
+    // The gateway requests progress on every call, which keeps a call alive even if the client wants none.
     let server = hostile::start(Era::Handshake, |asked, out| {
         begin_stream(out);
         let token = asked.message["params"]["_meta"]["progressToken"].clone();
@@ -252,7 +252,7 @@ fn a_silent_call_shows_signs_of_life() {
         assert!(before.contains("text/event-stream"), "{read}");
         assert!(before.matches("\n:").count() >= 2, "{read}");
     }
-    // Who takes no stream waits for the answer.
+    // A client that accepts no stream waits for the response.
     let answer = post(&gateway, "/mcp/a", &accepting("application/json"), &alone);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.text(), "done");
@@ -293,7 +293,7 @@ fn a_timeout_names_the_setting_that_says_so() {
     }
 }
 
-/// Names that models' APIs refuse, each for another reason.
+/// Tool names that model APIs reject, each for another reason.
 const AWKWARD: [&str; 8] = [
     "search issues",
     "search.issues",
@@ -305,7 +305,7 @@ const AWKWARD: [&str; 8] = [
     "plain_deadbeef",
 ];
 
-/// A server whose tools and prompt have awkward names; it says which one was asked for.
+/// A server whose tools and prompt have such names; it returns the name that was requested.
 fn awkward(era: Era) -> Hostile {
     hostile::scripted(era, move |asked| {
         let name = asked.message["params"]["name"].clone();
@@ -332,7 +332,7 @@ fn names(listed: &Value) -> Vec<String> {
     listed.map(|item| item["name"].as_str().unwrap().to_owned()).collect()
 }
 
-/// What OpenAI, Anthropic and Gemini take, with what clients put before it.
+/// Whether OpenAI, Anthropic and Gemini accept the name with the prefix that clients add.
 fn is_legal(name: &str) -> bool {
     let whole = format!("mcp__my-doorward__{name}");
     let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -364,10 +364,10 @@ fn names_are_those_that_models_take_and_lead_back() {
             assert_eq!(listed.contains(&"unpack".to_owned()), path == "/mcp/p", "{listed:?}");
             shown.push(listed);
         }
-        // A tool that the portal has renamed is not there under its other name.
+        // A tool that the portal renames cannot be called by its other name.
         let renamed = shown[0].iter().find(|name| !shown[1].contains(name)).unwrap();
         assert_eq!(Modern::new(&gateway, "/mcp/p").call(renamed, json!({})).code(), -32602);
-        // What a tool would be called if models took it is not its name, nor is a guess.
+        // The gateway accepts only the listed name: not what a legal name would look like, and not a guess.
         let modern = Modern::new(&gateway, "/mcp");
         for name in
             ["an.awkward-server__search issues", "an_awkward-server__search_issues_00000000"]
@@ -387,11 +387,11 @@ fn names_are_those_that_models_take_and_lead_back() {
             );
             assert_eq!(completed.result()["completion"]["values"][0], "say hello");
         }
-        // At the server's own endpoint nothing is changed.
+        // The endpoint of the server itself does not change names.
         let alone = Modern::new(&gateway, "/mcp/an.awkward-server");
         assert_eq!(names(&alone.ask("tools/list", json!({})).result()["tools"])[..8], AWKWARD);
         assert_eq!(alone.call("search issues", json!({})).text(), "search issues");
-        // A client that has learnt a name goes on with it after a restart.
+        // A client can still use a listed name after a restart.
         drop(gateway);
         let gateway = Gateway::start(&config);
         for path in ["/mcp", "/mcp/p"] {

@@ -1,4 +1,4 @@
-//! Programs that try what they must not: each attempt fails, the gateway continues, and the audit log says so.
+//! Programs that attempt forbidden actions: each attempt fails, the gateway continues, and the audit log records it.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use crate::support::client::Modern;
 use crate::support::{Gateway, python, wait_for};
 use serde_json::{Value, json};
 
-/// A server that does what it is told, and says what came of it.
+/// A server that does what a call tells it and returns the outcome.
 const PROGRAM: &str = r#"
 import ctypes, json, mmap, os, resource, signal, socket, subprocess, sys, threading, time
 
@@ -154,7 +154,7 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
-/// A Python that everybody may run, and what of it is not the system's.
+/// A Python interpreter that every user can run, and its folders outside the system's.
 fn interpreter() -> (String, String) {
     if Path::new("/usr/bin/python3").exists() {
         return ("/usr/bin/python3".into(), String::new());
@@ -169,7 +169,7 @@ struct World {
     gateway: Gateway,
 }
 
-/// Where everybody may look, as far as files are concerned.
+/// Gives every user full access to a file or folder.
 fn opened(path: &Path) {
     std::fs::set_permissions(path, PermissionsExt::from_mode(0o777)).unwrap();
 }
@@ -189,7 +189,7 @@ impl World {
         for name in ["server.py", "id_ed25519", "data/known"] {
             opened(&at(name));
         }
-        // Root's processes are bounded by nothing; others' are.
+        // Per-user process limits do not apply to root, so run as another user.
         let is_root = nix::unistd::Uid::effective().is_root();
         let user = if is_root && !more.contains("user:") { ", user: '65534'" } else { "" };
         let path = folder.path().display();
@@ -205,7 +205,7 @@ impl World {
         self.folder.path().join(name).display().to_string()
     }
 
-    /// What a tool says, and whether it is an error.
+    /// The text of a result, and whether it is an error.
     fn call(&self, tool: &str, arguments: Value) -> (String, bool) {
         let client = Modern::new(&self.gateway, "/mcp/py");
         let answer = client.call(tool, json!({ "a": arguments }));
@@ -247,7 +247,7 @@ fn a_confined_program_reads_writes_and_reaches_what_was_named_and_nothing_else()
     world.fails("trace", json!([world.gateway.pid()]));
     world.fails("space", json!([]));
     assert!(!world.folder.path().join("elsewhere").exists());
-    // Each attempt is a call like any other.
+    // Each attempt is recorded as an ordinary call.
     wait_for("all attempts are recorded", || {
         let records = world.gateway.told(&["audit", "search", "--json", "--limit", "100"]);
         records.matches("\"outcome\":\"tool_error\"").count() >= 15
@@ -329,7 +329,7 @@ fn what_cannot_be_confined_is_not_started() {
     assert_eq!(gateway.states()[0]["state"], "down");
 }
 
-/// Where groups for processes can be made, if they can be made here.
+/// The cgroup of a process, if this machine allows creating cgroups.
 fn group_of(pid: u32, controller: &str) -> Option<std::path::PathBuf> {
     let own = std::fs::read_to_string("/proc/self/cgroup").unwrap();
     let path = own.lines().find_map(|line| line.split_once(&format!(":{controller}:")))?.1;
@@ -340,7 +340,7 @@ fn group_of(pid: u32, controller: &str) -> Option<std::path::PathBuf> {
     Some(base.join(format!("doorward-{pid}")))
 }
 
-/// The process that a confined program is.
+/// The process id of the confined program.
 fn program_of(world: &World) -> u32 {
     let log = world.gateway.log();
     let line = log.iter().rev().find(|line| line.contains("started the server's program")).unwrap();
@@ -360,13 +360,13 @@ fn what_a_program_and_its_children_have_together_is_bounded_and_none_of_them_sta
         eprintln!("no control groups of version 1 can be made here: nothing else to see");
         return;
     }
-    // Also root's processes are counted.
+    // A cgroup also limits processes of root.
     let world = World::start(", user: '0', processes: 40, memory_in_all: 256MiB");
     let group = group_of(program_of(&world), "pids").unwrap();
     assert!(group.is_dir(), "{}", group.display());
     world.fails("fork", json!([]));
     let (dead, failed) = world.call("many", json!([]));
-    // Of eight that take 64 MiB each, not all can have them; the kernel may choose the program itself.
+    // Eight times 64 MiB exceed the limit. The kernel may also choose to kill the program itself.
     assert!(failed || dead.parse::<u32>().unwrap() > 0, "{dead}");
     let pid = program_of(&world);
     assert_eq!(world.call("leave", json!([])).0, "left");

@@ -1,4 +1,4 @@
-//! Many clients at once: no response, notification or request for input of one ever reaches another (R8, T18).
+//! Many concurrent clients: no response, notification or input request of one ever reaches another (R8, T18).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::Gateway;
@@ -16,7 +16,7 @@ fn backends(runtime: &tokio::runtime::Runtime) -> (Backend, Backend) {
     })
 }
 
-/// A gateway whose callers share sessions with the one of the two servers that keeps them.
+/// A gateway whose callers share sessions with the handshake-era server.
 fn gateway(modern: &Backend, old: &Backend) -> Gateway {
     Gateway::start(&format!(
         "servers: {{modern: {{url: \"{}\"}}, old: {{url: \"{}\", affinity: shared}}}}",
@@ -60,7 +60,7 @@ fn a_thousand_calls_with_one_id_each_get_their_own_answer() {
     assert_eq!(modern.seen.open.load(std::sync::atomic::Ordering::SeqCst), 0);
 }
 
-/// Questions on a session that is shared go to the client whose call they belong to.
+/// On a shared session, elicitation requests reach the client whose call they belong to.
 #[test]
 fn questions_of_concurrent_calls_find_their_own_clients() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -104,7 +104,7 @@ fn questions_of_concurrent_calls_find_their_own_clients() {
     });
 }
 
-/// One client's change of the log level, subscription or capabilities is no other's.
+/// A client's log level, subscription or capabilities do not affect another client.
 #[test]
 fn what_one_session_sets_is_its_own() {
     let gateway = Gateway::start("servers: {sample: {sample: true}}");

@@ -1,5 +1,5 @@
-//! The console and the portal: their files, signing in and out, and what a browser's session is a credential for
-//! (attacks T7, T10, T16).
+//! The console and the portal: their files, signing in and out, and what a browser session authorizes (attacks T7,
+//! T10, T16).
 
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
@@ -16,7 +16,7 @@ const SAMPLE: &str = "servers: {sample: {sample: true}}\n";
 const ADMIN: (&str, &str) = ("doorward-admin", "1");
 const JSON: (&str, &str) = ("content-type", "application/json");
 
-/// A browser at one of the two faces.
+/// A browser at the console or the portal.
 #[derive(Clone)]
 struct Browser {
     address: String,
@@ -61,7 +61,7 @@ impl Browser {
         self.send("GET", path, &[("sec-fetch-site", "same-origin")], &Value::Null)
     }
 
-    /// As a page of the application sends a change.
+    /// Sends a change as a page of the application does.
     fn change(&mut self, method: &str, path: &str, body: Value) -> Answer {
         let origin = format!("http://{}", self.address);
         let own = [ADMIN, JSON, ("origin", &*origin), ("sec-fetch-site", "same-origin")];
@@ -84,7 +84,7 @@ impl Browser {
         self
     }
 
-    /// Goes to the provider and comes back with the user whom it names.
+    /// Signs in at the provider as the given user and returns to the gateway.
     fn sign_in_at(&mut self, provider: &Issuer, id: &str, to: &str, claims: Value) -> Answer {
         let asked = self.leave(id, to);
         provider.grants(granted(provider, &asked["nonce"], claims));
@@ -159,7 +159,7 @@ fn a_browser_gets_the_application_and_programs_what_they_ask_for() {
     assert_eq!((&session["signed_in"], &session["method"]), (&json!(true), &json!("open")));
     assert!(session["may"].as_array().unwrap().contains(&json!("view")), "{session}");
     assert_eq!(Browser::portal(&gateway).session()["may"], json!([]));
-    // What closes the gateway is not for web pages.
+    // Web pages cannot create the first key, which would turn authentication on.
     let made = json!({ "owner": { "kind": "user", "name": "eve" } });
     let made = Browser::console(&gateway).change("POST", "/admin/v1/keys", made);
     assert_eq!(made.status, 403);
@@ -199,7 +199,7 @@ fn a_key_signs_in_and_its_session_ends_with_it() {
     assert_eq!(session["idle_seconds"], 3600);
     assert!(session["may"].as_array().unwrap().contains(&json!("mint_keys")), "{session}");
     assert_eq!(browser.get("/admin/v1/keys").status, 200);
-    // Signing in again gives another session, and ends the one before: nobody can fix it.
+    // Signing in again starts a new session and ends the old one, which prevents session fixation.
     let old = browser.clone();
     let mut browser = browser.sign_in(&key);
     assert_ne!(old.cookie(), browser.cookie());
@@ -209,7 +209,7 @@ fn a_key_signs_in_and_its_session_ends_with_it() {
     chosen.cookies = [("doorward-console".to_owned(), fixed.clone())].into();
     chosen = chosen.sign_in(&key);
     assert_ne!(chosen.cookies["doorward-console"], fixed);
-    // An administrator sees it, and can end it.
+    // An administrator sees the session and can end it.
     let listed = browser.get("/admin/v1/logins").json();
     assert_eq!(listed["items"].as_array().unwrap().len(), 2, "{listed}");
     assert!(!listed.to_string().contains(&browser.cookies["doorward-console"]), "the secret");
@@ -281,7 +281,7 @@ fn a_session_is_good_at_its_own_face_only_and_never_for_calls() {
     let mut console = Browser::console(&gateway).sign_in(&key);
     let mut portal = Browser::portal(&gateway).sign_in(&key);
     assert_eq!(portal.get("/portal/v1/me").status, 404, "signed in, and nothing there yet");
-    // The same secrets, under both names.
+    // The same secrets, each under the name of the other cookie.
     let secret = |browser: &Browser| browser.cookies.values().next().unwrap().clone();
     for (mut at, secret) in [(portal.clone(), secret(&console)), (console.clone(), secret(&portal))]
     {
@@ -301,7 +301,7 @@ fn a_session_is_good_at_its_own_face_only_and_never_for_calls() {
         let answer = send(&gateway.address, "GET", path, &[("cookie", &*both)], b"").unwrap();
         assert_eq!(answer.status, 401, "{path}");
     }
-    // A token of the session is for calls, here and through the console, and for nothing else.
+    // A token of the session is valid for calls, here and through the console, and for nothing else.
     for browser in [&mut console, &mut portal] {
         let issued = browser.post("/auth/token", json!({})).json();
         assert_eq!(issued["expires_in"], 300);
@@ -333,7 +333,7 @@ fn a_session_is_good_at_its_own_face_only_and_never_for_calls() {
                 send(&gateway.admin, "POST", elsewhere, &headers, text.as_bytes()).unwrap();
             assert_ne!(answer.status, 200, "{elsewhere}");
         }
-        // It ends with the session.
+        // The token ends with the session.
         assert_eq!(browser.post("/auth/logout", json!({})).status, 200);
         assert_eq!(call.send(&body, &[("authorization", &authorization)]).status, 401);
     }
@@ -375,7 +375,7 @@ fn a_user_signs_in_at_a_provider_and_out_everywhere() {
     assert_eq!(session["principal"]["name"], "corp:alice");
     assert_eq!(session["principal"]["roles"], json!(["ops"]));
     assert_eq!((&session["method"], &session["provider"]), (&json!("openid"), &json!("corp")));
-    // Nobody has said that the user may administer.
+    // Nobody has given the user the right to administer.
     assert_eq!(session["may"], json!([]));
     assert_eq!(browser.get("/admin/v1/keys").status, 403);
 
@@ -398,7 +398,7 @@ fn a_user_signs_in_at_a_provider_and_out_everywhere() {
     }
     assert_eq!(root.session()["signed_in"], true, "somebody else");
 
-    // The provider says that the user has logged out there.
+    // The provider reports that the user has logged out there (back-channel logout).
     browser.sign_in_at(&provider, "corp", "/console/", claims.clone());
     there.sign_in_at(&provider, "corp", "/portal/", json!({ "sid": "another session" }));
     let say = |claims: Value| {
@@ -430,7 +430,7 @@ fn a_user_signs_in_at_a_provider_and_out_everywhere() {
     assert_eq!(browser.session()["signed_in"], false);
     assert_eq!(there.session()["signed_in"], true, "of another session there");
 
-    // A disabled user is out with the next request.
+    // Disabling a user takes effect at their next request.
     one.told(&["principals", "set", "user", "corp:alice", "--disabled"]);
     wait_for("the user is out", || there.session()["signed_in"] == false);
     let refused = there.sign_in_at(&provider, "corp", "/portal/", claims);
@@ -460,19 +460,19 @@ fn a_response_that_is_not_the_providers_own_signs_nobody_in() {
     let mut other = browser.clone();
     let elsewhere = other.leave("corp", "/console/");
     assert_ne!(elsewhere["state"], asked["state"]);
-    // An ID token of another login, and for another client.
+    // The ID token of another login, or for another client.
     provider.grants(granted(&provider, "another", json!({})));
     assert_eq!(back(&mut other, &elsewhere, &iss), (502, false));
     let mut other = start();
     let elsewhere = other.leave("corp", "/console/");
     provider.grants(granted(&provider, &elsewhere["nonce"], json!({ "aud": "another" })));
     assert_eq!(back(&mut other, &elsewhere, &iss), (502, false));
-    // The login works once.
+    // A login can be completed only once.
     provider.grants(granted(&provider, &asked["nonce"], json!({})));
     let replayed = browser.clone();
     assert_eq!(back(&mut browser, &asked, &iss), (303, true));
     assert_eq!(back(&mut replayed.clone(), &asked, &iss), (400, false));
-    // A login at the portal is none at the console.
+    // A login at the portal does not sign in at the console.
     let mut portal = Browser::portal(&gateway);
     let asked = portal.leave("corp", "/portal/");
     provider.grants(granted(&provider, &asked["nonce"], json!({})));
@@ -481,13 +481,13 @@ fn a_response_that_is_not_the_providers_own_signs_nobody_in() {
         console.cookies.insert(name.replace("portal", "console"), value.clone());
     }
     assert_eq!(back(&mut console, &asked, &iss), (400, false));
-    // Nobody is sent to another site.
+    // A login never redirects to another site.
     let mut browser = start();
     let asked = browser.leave("corp", "https://evil.example/console/");
     provider.grants(granted(&provider, &asked["nonce"], json!({})));
     let path = format!("/console/auth/callback?state={}&code=x{iss}", asked["state"]);
     assert_eq!(browser.get(&path).header("location"), Some("/console/"));
-    // From another name of this machine, the browser first goes to the configured one.
+    // A browser that uses another name of this machine is first redirected to the configured one.
     let port = gateway.admin.rsplit(':').next().unwrap();
     let named = format!("localhost:{port}");
     let path = "/console/auth/openid/corp?return=/console/x";
@@ -505,10 +505,10 @@ fn a_session_ends_when_it_is_idle_and_in_any_case() {
     let sent: Vec<_> = headers.iter().map(|(name, value)| (*name, &**value)).collect();
     let mut events = open(&gateway.admin, "GET", "/admin/v1/events", &sent, b"").unwrap();
     assert_eq!(events.status, 200);
-    // The stream is no use of the session, and ends with it.
+    // An open stream does not count as use of the session, and ends with it.
     wait_for("the stream ends", || events.event().is_none());
     assert_eq!(browser.session()["signed_in"], false);
-    // In any case: whatever is used, the time that was set at the login counts.
+    // Use does not extend a session beyond the maximum lifetime that was set at login.
     let absolute =
         "UPDATE browser_sessions SET expires = created, idle = 1000, used = created + 900";
     let mut browser = Browser::console(&gateway).sign_in(&key);
@@ -540,7 +540,7 @@ fn a_stop_ends_sessions_and_their_streams() {
         all["items"].as_array().is_some_and(|all| all.len() == 1)
     });
     assert_ne!(eve.get("/admin/v1/keys").status, 200);
-    // All of a leaver's, at once.
+    // All sessions of a user who has left end at once.
     let left = json!({ "principal": "user \"root\"" });
     let ended = root.change("POST", "/admin/v1/logins/end", left);
     assert_eq!((ended.status, &ended.json()["ended"]), (200, &json!(1)), "{}", ended.body);

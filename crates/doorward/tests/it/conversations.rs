@@ -1,4 +1,4 @@
-//! Bounds of conversations: a model is warned, and then refused.
+//! Limits of conversations: a model that repeats itself is first warned, then refused.
 
 use crate::support::Gateway;
 use crate::support::client::{Answer, Handshake, Modern};
@@ -14,7 +14,7 @@ fn add(client: &Modern, a: i64) -> Answer {
     client.call("add", json!({ "a": a, "b": 1 }))
 }
 
-/// The note of the gateway in a result, if there is one.
+/// The gateway's note in a result, if there is one.
 fn note(answer: &Answer) -> Option<String> {
     let result = answer.result();
     let content = result["content"].as_array().expect("it is there").clone();
@@ -40,7 +40,7 @@ fn an_agent_in_a_loop_is_warned_and_then_refused_with_a_reason() {
         reason.contains("4 times in a row") && reason.contains("change the arguments"),
         "{reason}"
     );
-    // Equal values are equal however they are written; another call ends the row.
+    // Equal values count as equal however they are written. A different call resets the count.
     let same = client.ask("tools/call", json!({ "name": "add", "arguments": { "b": 1, "a": 1 } }));
     assert!(is_refused(&same), "{}", same.body);
     assert_eq!(note(&add(&client, 2)), None);
@@ -61,7 +61,7 @@ fn a_conversation_has_so_many_calls_in_either_era() {
     assert!(is_refused(&add(&client, 9)));
     assert!(is_refused(&call(&one, 9)));
     assert_eq!(call(&other, 9).text(), "10", "another session is another conversation");
-    // Lists are no calls.
+    // Listing tools does not count as a call.
     assert!(client.ask("tools/list", json!({})).json()["result"]["tools"].is_array());
 }
 

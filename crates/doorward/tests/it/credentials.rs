@@ -1,5 +1,5 @@
-//! Credentials for servers: the gateway's own, and never a caller's. The server is another gateway, which authenticates
-//! its callers.
+//! Credentials for servers: the gateway uses its own, and never a caller's. The server is another gateway, which
+//! authenticates its callers.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};
@@ -15,7 +15,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// A server that lets in the issuer's clients only.
+/// A server that admits only clients of the issuer.
 fn server(issuer: &Issuer) -> Gateway {
     let config = "policy: {files: [open.cedar]}\nservers: {sample: {sample: true}}";
     Gateway::start(&format!(
@@ -24,7 +24,7 @@ fn server(issuer: &Issuer) -> Gateway {
     ))
 }
 
-/// A gateway before it, with a credential.
+/// A gateway in front of it, with a credential.
 fn before(server: &Gateway, credential: &str) -> Gateway {
     let url = server.url("/mcp/sample");
     Gateway::start(&format!("servers: {{tools: {{url: '{url}', credential: {credential}}}}}"))
@@ -64,7 +64,7 @@ fn tokens_are_fetched_with_a_secret_used_again_and_renewed_by_one_for_all() {
         (form["scope"].as_str(), form["resource"].as_str()),
         ("a b", server.url("/mcp/sample").as_str())
     );
-    // One that expires: the next call fetches another, and many at once fetch one.
+    // An expired token: the next call fetches another, and many concurrent calls fetch only one.
     grant(&issuer, &server, 2);
     let short = before(&server, &credential);
     assert_eq!(add(&short).text(), "3");
@@ -87,7 +87,7 @@ fn tokens_are_fetched_with_a_secret_used_again_and_renewed_by_one_for_all() {
 fn a_token_that_the_server_refuses_is_replaced_once() {
     let issuer = Issuer::start();
     let server = server(&issuer);
-    // One that looks good and is not.
+    // A token that looks valid and is not.
     issuer.grants(json!({ "access_token": issuer.token("https://other.example"), "token_type": "bearer", "expires_in": 300 }));
     let credential = format!(
         "{{client: {{token_endpoint: '{}/token', client_id: g, client_secret: s}}}}",
@@ -95,7 +95,7 @@ fn a_token_that_the_server_refuses_is_replaced_once() {
     );
     let gateway = before(&server, &credential);
     let refused = add(&gateway);
-    // The server is not to be reached with it; what is told does not send the caller to log in there.
+    // The server refuses the token, and the response does not send the caller to log in there.
     assert!(
         refused.header("www-authenticate").is_none() && !refused.body.contains(&issuer.url),
         "{}",
@@ -149,7 +149,7 @@ fn a_key_signs_in_the_place_of_a_secret() {
     );
 }
 
-/// A server that writes down what it is shown.
+/// A server that stores what it receives.
 fn listener() -> (String, Arc<Mutex<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/mcp", listener.local_addr().unwrap());
@@ -278,7 +278,7 @@ fn keep(gateway: &Gateway, arguments: &[&str], secret: &str) -> std::process::Ou
 
 #[test]
 fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
-    // The server is a gateway with policies by which its callers are told apart.
+    // The server is a gateway whose policies distinguish callers.
     let server = Gateway::start("policy: {files: [open.cedar]}\nservers: {sample: {sample: true}}");
     let own = server.told(&["keys", "create", "--service-account", "gateway"]);
     let alices = server.told(&["keys", "create", "--user", "alice-there"]);
@@ -323,7 +323,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
         "{}",
         none.body
     );
-    // Lists are the gateway's own to fetch, for all.
+    // The gateway fetches lists once for all callers, with its own credential.
     assert!(
         Modern::new(&gateway, "/mcp").bearing(&eve).ask("tools/list", json!({})).result()["tools"]
             .as_array()
@@ -331,14 +331,14 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
             .len()
             > 2
     );
-    // In a session with the server, too, and nobody shares one.
+    // This also holds in a session with the server, and sessions are not shared.
     for key in [&alice, &bob] {
         let session = Handshake::open_bearing(&gateway, "/mcp", "2025-06-18", json!({}), Some(key));
         assert_eq!(session.call(1, "tools__echo", json!({ "text": "hi" })).text(), "hi");
     }
     let session = Handshake::open_bearing(&gateway, "/mcp", "2025-06-18", json!({}), Some(&eve));
     assert_eq!(session.call(1, "tools__echo", json!({ "text": "hi" })).kind(), "unauthorized");
-    // One that the server refuses harms nobody but its owner.
+    // A credential that the server refuses affects only its owner.
     assert!(
         keep(&gateway, &["credentials", "set", "tools", "--user", "alice"], "dwk_wrong")
             .status
@@ -346,7 +346,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
     );
     wait_for("alice's is refused", || echo(&alice).kind() == "unauthorized");
     assert_eq!(echo(&bob).text(), "hi");
-    // Forgotten, listed without secrets, and sealed anew.
+    // Credentials are removed, listed without secrets, and encrypted again with a new key.
     assert!(
         keep(&gateway, &["credentials", "remove", "tools", "--user", "alice"], "").status.success()
     );
@@ -372,7 +372,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
             .text(),
         "hi"
     );
-    // No secret stands in the log, nor in the files.
+    // No secret appears in the log or in the files.
     let mut seen = gateway.log().join("");
     seen.push_str(&stored(gateway.folder.path()));
     for secret in [&alices[17..], &teams[17..], KEY, new] {
@@ -389,7 +389,7 @@ fn callers_bring_credentials_of_their_own_and_see_nobody_elses() {
     }
 }
 
-/// A partner's "payments" is not the team whose credential is kept.
+/// A partner's team "payments" is not the team that the credential is stored for.
 #[test]
 fn a_teams_credential_is_not_for_another_issuers_team_of_that_name() {
     let server = Gateway::start("servers: {sample: {sample: true}}");

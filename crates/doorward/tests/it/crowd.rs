@@ -1,6 +1,6 @@
-//! Experiment 9 of the security design: very many idle streams, a change that is announced to all of them, and a limit
-//! of memory. `DOORWARD_STREAMS=10000 cargo test --release --test it crowd:: -- --nocapture` runs it in its full size,
-//! and prints what was sent and measured.
+//! Experiment 9 of the security design: a very large number of idle streams, a change that is announced to all of
+//! them, and a memory limit. `DOORWARD_STREAMS=10000 cargo test --release --test it crowd:: -- --nocapture` runs it
+//! in full size and prints what was sent and measured.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value, clippy::print_stdout)]
 
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::support::{Gateway, PATIENCE, wait_for};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-/// How many streams, within what this process may open.
+/// The number of streams, within the limit on open files of this process.
 fn streams() -> usize {
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
@@ -25,7 +25,7 @@ fn listen(client: &Modern) -> Stream {
     client.open(&client.body("subscriptions/listen", filter))
 }
 
-/// The next message of each, all of them within a deadline: whoever hears nothing is named.
+/// The next message of each stream, all within one deadline. A failure names the streams that received nothing.
 fn hear(crowd: &mut [Stream], method: &str, within: Duration) -> Vec<Value> {
     let (count, end) = (crowd.len(), Instant::now() + within);
     let heard = crowd.iter_mut().enumerate().map(|(number, stream)| {
@@ -50,7 +50,7 @@ fn a_crowd_that_listens_costs_little_and_hears_at_once() {
         "limits: {streams_per_principal: 100000, connections_per_address: 16384}\ntimeouts: {keep_alive: 2s}\n\
          servers: {sample: {sample: true}}",
     );
-    // One at a time first, so that what a first connection costs once is not counted for each.
+    // Open some streams first, so that the one-time cost of a first connection is not counted.
     let client = Modern::new(&gateway, "/mcp");
     drop((0..50).map(|_| listen(&client)).collect::<Vec<_>>());
     wait_for("they are gone", || gateway.is_idle());
@@ -60,7 +60,7 @@ fn a_crowd_that_listens_costs_little_and_hears_at_once() {
     for (number, told) in
         hear(&mut crowd, "notifications/subscriptions/acknowledged", PATIENCE).iter().enumerate()
     {
-        // Who was promised nothing would wait for ever.
+        // A stream without the subscription would wait forever.
         let promised = &told["params"]["notifications"]["resourceSubscriptions"];
         assert_eq!(*promised, json!([CLOCK]), "stream {number} of {count}: {told}");
     }
@@ -68,7 +68,7 @@ fn a_crowd_that_listens_costs_little_and_hears_at_once() {
     let each = after.saturating_sub(before) as f64 / count as f64;
     let began = Instant::now();
     hear(&mut crowd, "notifications/resources/updated", PATIENCE);
-    // The clock ticks every two seconds; who is first waits for it, and nobody longer than the first.
+    // The clock ticks every two seconds. The first stream waits for the tick; the others must not wait longer.
     let heard = began.elapsed();
     println!("{count} streams: {each:.1} KiB each, {heard:?} until all had heard of a change");
     assert!(each < 20.0, "{each} KiB a stream");

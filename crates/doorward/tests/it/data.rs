@@ -1,4 +1,5 @@
-//! Secrets and personal data: found in every place of a call, replaced or refused as configured, and never written.
+//! Secrets and personal data: detected everywhere in a call, redacted or refused as configured, and never written to
+//! disk.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::client::{Handshake, JSON, Modern, send};
@@ -12,7 +13,7 @@ const KEY: &str = "ghp_9f8Kd72mQx4LpZ0vTb6RnYc3WsHaEj1UoGiX";
 const MASK: &str =
     "inspection: {results: {data: {default: mask}}, arguments: {data: {default: mask}}}\n";
 
-/// What a client is sent for every request that returns texts of a server.
+/// Everything a client receives for all requests that return text from a server.
 fn everything(gateway: &Gateway, era: Era) -> String {
     let meta = json!({ "progressToken": 7, "io.modelcontextprotocol/logLevel": "debug" });
     let requests = [
@@ -108,7 +109,7 @@ fn arguments_are_masked_before_a_server_sees_them_however_they_are_written() {
     let hashed = sent["all"][0]["mail"].as_str().unwrap();
     assert!(hashed.starts_with("[EMAIL:") && sent["all"][1]["mail"] == hashed, "{sent}");
     assert_eq!(sent["[SECRET]"], "name");
-    // As JSON escapes: the text of the request is written by hand.
+    // With JSON escapes, so the text of the request is written by hand.
     let body = client.body("tools/call", json!({ "name": "free", "arguments": { "to": "PLACE" } }));
     let escaped = body.to_string().replace("PLACE", "\\u0064\\u0061na\\u0040example.com");
     let headers = Modern::headers(&body);
@@ -117,7 +118,7 @@ fn arguments_are_masked_before_a_server_sees_them_however_they_are_written() {
     let answer = send(&gateway.address, "POST", "/mcp/s", &headers, escaped.as_bytes());
     assert_eq!(answer.unwrap().status, 200);
     assert_eq!(leaky.arguments()["to"], "[EMAIL]");
-    // Headers mirror what is sent on.
+    // Headers mirror the redacted arguments that are forwarded.
     let call = json!({ "name": "mirrored", "arguments": { "to": "dana@example.com" } });
     let body = client.body("tools/call", call);
     let mirrored = client.send(&body, &[("mcp-param-to", "dana@example.com")]);
@@ -149,7 +150,7 @@ fn a_refusal_names_the_place_and_nothing_is_sent() {
         "{refused}"
     );
     assert!(!refused.to_string().contains("4111"), "{refused}");
-    // A tool that does not exist is answered as ever.
+    // A call of an unknown tool gets the usual error.
     assert_eq!(client.call("absent", json!({ "card": CARD })).code(), -32602);
     for direction in ["arguments", "results"] {
         let name = format!(
@@ -199,7 +200,7 @@ fn tokens_are_turned_back_for_the_same_tenant_and_permitted_tools_alone() {
         leaky.arguments()["mail"].as_str().unwrap().to_owned()
     };
     assert_eq!(sends(&dana, "loose"), "to dana@example.com");
-    // What was turned back returns as the same token.
+    // A value that was restored for the server is replaced by the same token in the result.
     let again = dana.call("loose", json!({ "mail": token })).result();
     assert_eq!(again["structuredContent"]["mail"], token.as_str());
     assert_eq!(sends(&dana, "echo"), format!("to {token}"));

@@ -1,5 +1,5 @@
-//! Definitions that speak to a model, or hide something from people: they are cleaned, withheld or refused when the gateway
-//! learns them (attacks T1, T4 and T6 of the threat model).
+//! Definitions that instruct a model or hide something from people: they are cleaned, withheld or refused when the
+//! gateway receives them (attacks T1, T4 and T6 of the threat model).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::pins::world::{Changing, FIRST, Said, World, hashes};
@@ -15,7 +15,7 @@ fn poisoned() -> String {
     FIRST.replace("Gets a page.", POISON)
 }
 
-/// A server whose first tool has a description, and everything else is honest.
+/// A server with this description of its first tool; everything else is honest.
 fn saying(era: Era, first: &str) -> Changing {
     Changing::saying(era, Said::new(first))
 }
@@ -52,7 +52,7 @@ fn is_refused(client: &Modern, tool: &str) -> bool {
     said["error"]["code"].is_i64()
 }
 
-/// T1: characters that nobody sees are removed from everything that is defined, at every endpoint, without settings.
+/// T1: invisible characters are removed from all definitions, at every endpoint, without configuration.
 #[test]
 fn invisible_characters_are_removed_from_definitions() {
     let hidden = "Gets\u{200b} a \\udb40\\udc41page\u{202e}.\\u001b[8m";
@@ -86,7 +86,7 @@ fn invisible_characters_are_removed_from_definitions() {
     }
 }
 
-/// T1: an invisible character is a change of a pinned definition, though clients do not see it.
+/// T1: an invisible character changes a pinned definition, even though clients do not see it.
 #[test]
 fn a_pin_notices_a_change_of_invisible_characters() {
     let changing = saying(Era::Modern, FIRST);
@@ -102,7 +102,8 @@ fn a_pin_notices_a_change_of_invisible_characters() {
     assert_eq!(tools[0]["description"], "Gets a page.");
 }
 
-/// T1: what looks like instructions to a model is not served, and the rest is; when it is honest again, it is back.
+/// T1: a definition that looks like instructions to a model is withheld, the others are served, and it is served
+/// again once it is honest.
 #[test]
 fn suspicious_definitions_are_refused_and_others_go_on() {
     for era in [Era::Modern, Era::Handshake] {
@@ -137,7 +138,7 @@ fn suspicious_definitions_are_refused_and_others_go_on() {
         }
         let about = client.ask("server/discover", json!({})).result();
         assert!(about.get("instructions").is_none(), "{era:?}: {about}");
-        // Operators see why: in the status, the log, a metric, and the audit log.
+        // Operators see the reason in the status, the log, a metric and the audit log.
         let why = left_out(&gateway).join("\n");
         assert!(why.contains("get: ") && why.contains("looks like instructions"), "{why}");
         assert_eq!(gateway.metric("doorward_definitions_withheld"), 4.0, "{era:?}");
@@ -159,7 +160,8 @@ fn suspicious_definitions_are_refused_and_others_go_on() {
     }
 }
 
-/// Without pins, what is held is accepted by its digest in the settings: this definition, and no other of the same name.
+/// Without pins, a withheld definition is accepted by its digest in the settings: only this one, not another with the
+/// same name.
 #[test]
 fn what_is_held_is_served_once_settings_accept_its_digest() {
     let changing = saying(Era::Modern, &poisoned());
@@ -170,7 +172,7 @@ fn what_is_held_is_served_once_settings_accept_its_digest() {
     let why = left_out(&gateway).remove(0);
     let digest = why.split("digest ").nth(1).unwrap().to_owned();
     assert!(digest.starts_with("sha256:"), "{why}");
-    // Settings are reloaded.
+    // The settings are reloaded.
     let accepted = hold(&format!(", accepted: [\"{digest}\"]"));
     std::fs::write(&gateway.config, config(&changing, &accepted)).unwrap();
     gateway.signal(nix::sys::signal::Signal::SIGHUP);
@@ -182,7 +184,7 @@ fn what_is_held_is_served_once_settings_accept_its_digest() {
     assert!(is_refused(&client, "get"));
 }
 
-/// With pins, what is held waits for `servers accept`, also where everything new is pinned at sight.
+/// With pins, a withheld definition waits for `servers accept`, even where new definitions are pinned at first sight.
 #[test]
 fn what_is_held_is_accepted_as_a_pin_by_a_person() {
     for era in [Era::Modern, Era::Handshake] {
@@ -200,7 +202,7 @@ fn what_is_held_is_accepted_as_a_pin_by_a_person() {
         assert_eq!(gateway.decide("accept", &hashes(&drift)), 200);
         wait_for("it is served", || gateway.tools() == ["get", "other"]);
         assert!(gateway.calls("get"), "{era:?}");
-        // A restart holds nothing that was accepted.
+        // Accepted definitions stay accepted after a restart.
         changing.forget();
         drop(gateway);
         let gateway = world.start_with(&format!(
@@ -211,7 +213,7 @@ fn what_is_held_is_accepted_as_a_pin_by_a_person() {
     }
 }
 
-/// All replicas are asked, and each answers for itself.
+/// Every replica is checked, and each one separately.
 #[test]
 fn replicas_serve_no_suspicious_definition() {
     let poison = poisoned();
@@ -228,7 +230,7 @@ fn replicas_serve_no_suspicious_definition() {
     }
 }
 
-/// T4: a tool that looks like another server's is held, whichever of the two was known first.
+/// T4: a tool that resembles a tool of another server is withheld, whichever of the two was known first.
 #[test]
 fn a_tool_that_looks_like_another_servers_is_held() {
     let named = |name: &str| FIRST.replace("\"name\":\"get\"", &format!("\"name\":\"{name}\""));
@@ -248,7 +250,7 @@ fn a_tool_that_looks_like_another_servers_is_held() {
     assert!(is_refused(&alone, "send_inv\u{43e}ice"));
 }
 
-/// A name cannot be cleaned without becoming another one.
+/// A name cannot be cleaned, since that would change it.
 #[test]
 fn a_name_with_invisible_characters_is_not_listed() {
     let changing =

@@ -1,4 +1,4 @@
-//! Delegation at a server that requires a token: another gateway, whose authorization server knows nothing of the
+//! Delegation at a server that requires a token: another gateway, whose authorization server is independent of the
 //! first.
 #![allow(clippy::unwrap_used)]
 
@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 
 const KEY: &str = "store_key: 'another master key of some characters'\n";
 
-/// A gateway before a server that demands tokens, and what is behind it.
+/// A gateway in front of a server that requires tokens, and the server.
 struct Pair {
     behind: World,
     front: Gateway,
@@ -32,7 +32,7 @@ impl Pair {
             behind.gateway.url("/mcp/sample")
         ));
         let pair = Self { behind, front };
-        // Somebody lets the gateway itself in, so that it learns what the server offers.
+        // An operator connects the gateway itself, so that it can list the server's tools.
         let admin = format!("http://{}", pair.front.admin);
         let link = pair.front.told(&["credentials", "connect", "b", "--admin-url", &admin]);
         pair.connect(&link, "alice");
@@ -40,7 +40,7 @@ impl Pair {
         pair
     }
 
-    /// Goes where a link leads, consents everywhere, and comes back.
+    /// Opens a link, gives consent everywhere, and returns.
     fn connect(&self, link: &str, user: &str) -> Answer {
         let mut browser = Browser::default();
         let away = leave(&self.front, &mut browser, link);
@@ -54,7 +54,7 @@ impl Pair {
         answer
     }
 
-    /// Consents at the server's authorization server. Returns the path to come back to.
+    /// Gives consent at the server's authorization server. Returns the path of the callback.
     fn consent(&self, away: &str, user: &str) -> String {
         let (gateway, mut browser) = (&self.behind.gateway, Browser::default());
         let page = browser.get(gateway, &away[gateway.url("").len()..]);
@@ -75,7 +75,7 @@ impl Pair {
     }
 }
 
-/// Opens a link and says yes. Returns where the browser is sent.
+/// Opens a link and confirms. Returns the URL that the browser is redirected to.
 fn leave(gateway: &Gateway, browser: &mut Browser, link: &str) -> String {
     let page = browser.get(gateway, &link[gateway.url("").len()..]);
     assert_eq!(page.status, 200, "{}", page.body);
@@ -90,7 +90,7 @@ fn sum() -> Value {
     json!({ "a": 20, "b": 3 })
 }
 
-/// The link and the state of a result that wants consent.
+/// The link and the state of a result that asks for consent.
 fn asked(answer: &Answer) -> (String, String) {
     let result = answer.result();
     assert_eq!(result["resultType"], "input_required", "{result}");
@@ -119,7 +119,7 @@ fn a_call_waits_until_its_user_has_consented_and_goes_on() {
     let alice = pair.client("alice");
     let (link, state) = asked(&alice.call("b__add", sum()));
     assert!(link.starts_with(&pair.front.url("/oauth/connect?request=")), "{link}");
-    // While they are away, the call waits.
+    // The call waits while the user gives consent.
     let answer = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| retry(&alice, &state, "accept"));
         std::thread::sleep(Duration::from_millis(700));
@@ -128,13 +128,13 @@ fn a_call_waits_until_its_user_has_consented_and_goes_on() {
     });
     assert_eq!(answer.text(), "23");
     assert_eq!(alice.call("b__add", sum()).text(), "23");
-    // Another user is asked for themselves; and nobody else's answer is taken for theirs.
+    // Another user is asked separately, and nobody can answer for another user.
     let bob = pair.client("bob");
     let (_, own) = asked(&bob.call("b__add", sum()));
     assert_eq!(retry(&bob, &state, "accept").code(), -32602);
     let declined = retry(&bob, &own, "decline");
     assert_eq!(declined.kind(), "unauthorized", "{}", declined.body);
-    // What one has given is kept, listed and sealed.
+    // The user's credential is stored, listed and encrypted.
     let listed: Value =
         serde_json::from_str(&pair.front.told(&["credentials", "list", "--json"])).unwrap();
     let owners: Vec<_> =
@@ -143,13 +143,13 @@ fn a_call_waits_until_its_user_has_consented_and_goes_on() {
     let database = std::fs::read(pair.front.folder.path().join("doorward.db")).unwrap();
     let wal = std::fs::read(pair.front.folder.path().join("doorward.db-wal")).unwrap_or_default();
     let all = [&database[..], &wal, pair.front.log().join("\n").as_bytes()].concat();
-    // Tokens of the server's are JWTs.
+    // The server's tokens are JWTs.
     assert!(!String::from_utf8_lossy(&all).contains("eyJ"));
     assert_eq!(
         pair.front.told(&["credentials", "disconnect", "b"]),
         "deleted for b: the gateway's own grant"
     );
-    // Taken away, it is asked for again.
+    // After it is removed, consent is requested again.
     pair.front.told(&["credentials", "remove", "b", "--user", "alice"]);
     let began = Instant::now();
     wait_for("alice is asked again", || {
@@ -193,7 +193,7 @@ fn every_client_is_told_in_its_own_words() {
     assert_eq!(elicitation["mode"], "url");
     let id = elicitation["elicitationId"].as_str().unwrap().to_owned();
     let link = elicitation["url"].as_str().unwrap().to_owned();
-    // Who cannot be asked gets the link in words.
+    // A client without URL elicitation gets the link as text.
     let modern = Modern::new(&pair.front, "/mcp").bearing(&key);
     for answer in [
         open("2025-11-25", json!({})).call(1, "b__add", sum()),
@@ -206,7 +206,7 @@ fn every_client_is_told_in_its_own_words() {
         assert!(message.contains(&pair.front.url("/oauth/connect?request=")), "{message}");
     }
     pair.connect(&link, "alice");
-    // Its client hears that it is done, and may call again.
+    // The client is notified when the elicitation completes, and can then repeat the call.
     let done = loop {
         let message = main.message().unwrap();
         if message["method"] == "notifications/elicitation/complete" {
@@ -255,7 +255,7 @@ fn a_consent_is_for_the_browser_that_was_sent_and_from_the_issuer_that_was_asked
     assert_eq!(browser.get(&pair.front, &back).status, 200);
     refused(&mut browser, &back, "reused");
     assert_eq!(alice.call("b__add", sum()).text(), "23");
-    // Links are sealed, and pages are for the browser that opened them.
+    // Links are sealed, and their pages work only in the browser that opened them.
     for path in ["/oauth/connect", "/oauth/connect?request=x"] {
         refused(&mut browser, path, path);
     }
@@ -279,7 +279,7 @@ fn who_opens_a_link_must_be_whom_it_was_made_for() {
     let config =
         World::config(&provider, "", "").replace("servers: {sample: {sample: true}}\n", &more);
     let front = World { provider, gateway: Gateway::start_unready(&config) };
-    // The gateway itself is let in by an operator, who is nobody's user.
+    // An operator connects the gateway itself, which is not a user.
     let pair = Pair { behind, front: front.gateway };
     let key = pair.front.key(&["--user", "root", "--admin"]);
     let admin = format!("http://{}", pair.front.admin);
@@ -314,7 +314,7 @@ fn who_opens_a_link_must_be_whom_it_was_made_for() {
         let path = format!("/oauth/callback?code=x&state={}", query(&login)["state"]);
         (browser.get(&pair.front, &path), browser)
     };
-    // Somebody else, to whom the link was sent: nothing of theirs is connected.
+    // When another user opens the link, nothing of theirs is connected.
     let (refused, _) = open("mallory");
     assert_eq!((refused.status, refused.header("location")), (403, None), "{}", refused.body);
     wait_for("it is logged", || pair.front.logged("a link was opened by another user"));
@@ -339,7 +339,7 @@ fn a_tool_that_needs_more_is_asked_for_beside_what_was_given() {
     let alice = pair.client("alice");
     let (link, _) = asked(&alice.call("b__add", sum()));
     pair.connect(&link, "alice");
-    // It is asked for at once, and the call waits until that, too, is given.
+    // The missing scope is requested at once, and the call waits until the user consents to it as well.
     let (link, state) = asked(&alice.call("b__add", sum()));
     let answer = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| retry(&alice, &state, "accept"));
@@ -356,7 +356,7 @@ fn a_tool_that_needs_more_is_asked_for_beside_what_was_given() {
     assert_eq!(alice.call("b__add", sum()).text(), "23");
 }
 
-/// A server behind an authorization server that can be made to do wrong.
+/// A server whose authorization server can be made to misbehave.
 struct Wrong {
     issuer: Issuer,
     server: Gateway,
@@ -368,7 +368,7 @@ impl Wrong {
         let issuer = Issuer::start();
         issuer.describes(json!({ "code_challenge_methods_supported": ["S256"] }));
         let server = Gateway::start("servers: {sample: {sample: true}}\n");
-        // The gateway itself gets in by a key of its own; what users get are keys, too.
+        // The gateway itself uses its own key; the tokens that users receive are keys as well.
         let own = server.key(&["--user", "gateway"]);
         let front = Gateway::start(&format!(
             "{KEY}servers: {{b: {{url: '{}', headers: {{authorization: 'Bearer {own}'}}, \
@@ -454,7 +454,8 @@ fn an_authorization_server_that_misleads_is_not_followed() {
         assert_eq!((answer.status, answer.header("location")), (502, None), "{members}");
         wait_for("it is logged", || wrong.front.logged(why));
     }
-    // Where it does not take documents or registrations, the operator is told what to do.
+    // If the authorization server accepts neither client metadata documents nor registrations, the error tells the
+    // operator what to do.
     let wrong = Wrong::new("scopes: [a]");
     let client = wrong.client();
     let (link, _) = asked(&client.call("b__add", sum()));
@@ -463,7 +464,7 @@ fn an_authorization_server_that_misleads_is_not_followed() {
     let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
     assert_eq!(browser.post(&wrong.front, "/oauth/connect", &fields, &[]).status, 502);
     wait_for("it is logged", || wrong.front.logged("register the gateway there"));
-    // A server whose metadata is another's.
+    // A server whose metadata names another resource.
     let other = World::new();
     let front = Gateway::start(&format!(
         "{KEY}servers: {{b: {{url: '{}', delegated: {{}}}}}}\n",
@@ -474,8 +475,8 @@ fn an_authorization_server_that_misleads_is_not_followed() {
     assert_eq!(document.json()["redirect_uris"], json!([front.url("/oauth/connected")]));
 }
 
-/// At another port of a server's host there may be something that trusts whoever is near, such as the gateway's own
-/// listener for operators: whatever the server names there, nobody asks it.
+/// Another port of the server's host may belong to a service that trusts local requests, such as the gateway's own
+/// admin listener. The gateway sends no request to such a port, even if the server names it.
 #[test]
 fn nothing_at_another_port_of_the_servers_host_is_asked() {
     for named in
@@ -538,7 +539,8 @@ fn nothing_at_another_port_of_the_servers_host_is_asked() {
                 browser.get(&front, &format!("/oauth/connected?code=x&state={state}"));
             }
             let count = asked.load(Ordering::SeqCst);
-            // Where the operator says that the host is one, the same is asked, so that this test can fail.
+            // If the operator allows the whole host, the gateway does send the request, which proves that this test
+            // can fail.
             assert_eq!(count > 0, same_host, "{named}, same_host {same_host}: {count} requests");
         }
     }
@@ -556,7 +558,7 @@ fn what_is_stopped_is_connected_by_nobody() {
     let mut browser = Browser::default();
     let page = browser.get(front, path);
     let fields = [("request", &*sealed(&page.body)), ("decision", "allow")];
-    // One that is away already, and has consented there.
+    // A login that is under way: the user has given consent but has not come back yet.
     let mut away = Browser::default();
     let gone = leave(front, &mut away, &link);
     let back = pair.consent(&gone, "alice");
@@ -582,7 +584,7 @@ fn what_is_stopped_is_connected_by_nobody() {
         front.told(&["stop", "undo", &id, "--why", "over"]);
         wait_for("the link is good again", || Browser::default().get(front, path).status == 200);
     }
-    // Somebody else's stop is not theirs.
+    // An emergency stop for another user does not affect this one.
     front.told(&["stop", "user", "bob", "--why", "a drill"]);
     front.told(&["stop", "credential", "b/user:bob", "--why", "a drill"]);
     let answer = away.get(front, &back);

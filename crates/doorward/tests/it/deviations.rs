@@ -1,4 +1,4 @@
-//! Real-world servers: what works without the gateway works with it.
+//! Real-world servers: whatever works without the gateway works with it.
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ fn is_call(asked: &Asked) -> bool {
     asked.message["method"] == "tools/call"
 }
 
-/// As every mount of Starlette's and FastMCP's has it.
+/// Every mount of Starlette and FastMCP redirects like this.
 #[test]
 fn a_redirect_within_the_origin_is_followed_and_remembered() {
     for era in ERAS {
@@ -55,7 +55,7 @@ fn a_redirect_within_the_origin_is_followed_and_remembered() {
     }
 }
 
-/// Nothing is sent to whoever a server names, and the operator reads where that is.
+/// The gateway sends nothing to the other origin, and the operator learns where the redirect leads.
 #[test]
 fn a_redirect_to_another_origin_is_refused_with_its_place() {
     for era in ERAS {
@@ -95,7 +95,7 @@ fn a_redirect_that_leads_to_itself_is_given_up() {
     assert!(failed.body.contains("too many"), "{}", failed.body);
 }
 
-/// Go servers without `omitempty` end a list by an empty cursor; a cursor that comes again ends it, too.
+/// Go servers without `omitempty` end a list with an empty cursor. A repeated cursor ends it as well.
 #[test]
 fn a_list_ends_where_its_cursor_is_empty_or_comes_again() {
     for era in ERAS {
@@ -149,7 +149,7 @@ fn a_tool_without_a_name_is_left_out_alone() {
     wait_for("it is said", || gateway.logged("ignored an item: it has no name"));
 }
 
-/// The last event of a stream without the empty line behind it.
+/// The last event of a stream may lack the empty line after it.
 #[test]
 fn an_answer_at_the_end_of_a_stream_needs_no_last_line() {
     for era in ERAS {
@@ -172,7 +172,7 @@ fn an_answer_at_the_end_of_a_stream_needs_no_last_line() {
     }
 }
 
-/// What was cut off is none: the stream has ended before the answer.
+/// A truncated message does not count: the stream has ended without a response.
 #[test]
 fn half_a_message_at_the_end_of_a_stream_is_no_answer() {
     let server = with_habit(Era::Modern, |asked, out| {
@@ -211,7 +211,7 @@ fn compressed(coding: &str, text: &[u8]) -> Vec<u8> {
             encoder.write_all(text).unwrap();
             encoder.finish().unwrap()
         }
-        // Brotli's form for what is not compressed (RFC 7932 section 9.2): one block as it is, and an empty last one.
+        // Brotli's format for uncompressed data (RFC 7932 section 9.2): one stored block, then an empty last one.
         "br" => {
             let head = (u32::try_from(text.len()).unwrap() - 1) << 4 | 1 << 20;
             [&head.to_le_bytes()[..3], text, &[3]].concat()
@@ -231,7 +231,7 @@ fn respond_compressed(out: &mut std::net::TcpStream, coding: &str, kind: &str, b
     let _ = out.write_all(body);
 }
 
-/// As some content delivery networks answer, whatever was asked for.
+/// Some content delivery networks compress responses even if the client did not ask for it.
 #[test]
 fn compressed_answers_are_unpacked() {
     for era in ERAS {
@@ -262,7 +262,7 @@ fn compressed_answers_are_unpacked() {
     }
 }
 
-/// What is beside the message does not matter, nor what a server calls an encoding that is none.
+/// Data after the message is ignored, and so is a `content-encoding` that names no encoding.
 #[test]
 fn a_whole_message_needs_no_proper_end_of_what_it_is_packed_in() {
     let text = |asked: &Asked| result_text(asked, &said(&"packed ".repeat(600_000))).into_bytes();
@@ -292,7 +292,7 @@ fn a_whole_message_needs_no_proper_end_of_what_it_is_packed_in() {
     }
 }
 
-/// A few bytes may stand for very many.
+/// A few compressed bytes may expand to very many.
 #[test]
 fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {
     let bomb = compressed("gzip", &vec![b' '; 256 << 20]);
@@ -323,11 +323,11 @@ fn what_is_packed_is_bounded_and_what_is_broken_is_no_answer() {
         assert_eq!(failed.kind(), kind, "{text}: {}", failed.body);
     }
     let grown = gateway.metric("doorward_resident_memory_bytes") - before;
-    // Half of what it unpacks to: an allocator gives back late what was freed.
+    // Half of the uncompressed size, since an allocator returns freed memory late.
     assert!(grown < f64::from(128 << 20), "{grown} bytes");
 }
 
-/// What has one plain meaning is read, and counted.
+/// A mistake with only one plausible meaning is read and counted.
 #[test]
 fn answers_that_are_almost_right_are_read() {
     for era in ERAS {
@@ -384,7 +384,7 @@ fn answers_that_are_almost_right_are_read() {
             }
         }
     }
-    // What two readers could read differently is still no answer.
+    // A message that two parsers could read differently is still refused.
     for answered in [
         r#"{"jsonrpc":"2.0","id":ID,"result":RESULT,"result":RESULT}"#,
         r#"{"jsonrpc":"2.0","id":ID,"result":{"content":[],"content":[{"type":"text","text":"x"}]}}"#,
@@ -403,7 +403,7 @@ fn answers_that_are_almost_right_are_read() {
     }
 }
 
-/// A client is never read so.
+/// Messages of clients are never corrected.
 #[test]
 fn requests_stay_strict() {
     let gateway = Gateway::start("servers: {sample: {sample: true}}");
@@ -447,7 +447,7 @@ fn the_draft_of_the_first_revision_is_spoken() {
     assert_eq!(client.call("echo", json!({ "text": "x" })).text(), "x");
 }
 
-/// What is not listed is not there, be it that the server would answer.
+/// A tool that is not listed cannot be called, even if the server would answer.
 #[test]
 fn what_a_server_does_not_list_cannot_be_called() {
     for era in ERAS {
@@ -524,7 +524,7 @@ fn what_a_server_does_not_list_cannot_be_called() {
     }
 }
 
-/// A server that has lost its sessions says so in many ways.
+/// Servers report a lost session in many ways.
 #[test]
 fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
     let of = |status: u16, kind: &'static str, body: &'static str, repeats: bool| {
@@ -556,7 +556,7 @@ fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
         of(401, "text/plain", "Unknown session", true),
         of(410, "text/plain", "", true),
         of(500, "text/plain", "Session terminated", true),
-        // It may be something else: what came of it cannot be told, and the next call is well off.
+        // This may be another error, so the call fails. The next call succeeds.
         of(
             200,
             json,
@@ -591,11 +591,11 @@ fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
             assert!(next.json().get("error").is_some(), "{what}: {}", next.body);
         }
         assert_eq!(client.call("echo", json!({ "text": "c" })).text(), "c", "{what}");
-        // One for the calls, and one where the gateway itself looks after the server.
+        // One session for the calls, and one for the gateway's own requests to the server.
         let more = opened.load(Ordering::SeqCst) - before;
         assert!((1..=2).contains(&more), "{what}: {more}");
     }
-    // A tool's own error of the same words comes back, and the call was made twice at most.
+    // An error of a tool with the same text is returned, after at most two attempts.
     let calls = Arc::new(AtomicUsize::new(0));
     let counted = calls.clone();
     let server = with_habit(Era::Handshake, move |asked, out| {
@@ -616,7 +616,7 @@ fn a_lost_session_is_recognised_in_each_form_and_opened_anew() {
     assert_eq!(calls.load(Ordering::SeqCst), 2);
 }
 
-/// A header that mirrors no argument says nothing that anybody has checked.
+/// A header that mirrors no argument was never validated, so it is not forwarded.
 #[test]
 fn headers_that_mirror_nothing_reach_no_server() {
     let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -649,7 +649,7 @@ fn headers_that_mirror_nothing_reach_no_server() {
     assert_eq!(*seen.lock().unwrap(), [("mcp-param-region".to_owned(), "eu".to_owned())]);
 }
 
-/// A server with one stream for all: requests are accepted, and answered on the stream on which the session listens.
+/// Some servers accept requests and send all responses on the listening stream of the session.
 #[test]
 fn an_answer_may_come_on_the_stream_on_which_the_session_listens() {
     let listening: Arc<std::sync::Mutex<Option<std::net::TcpStream>>> = Arc::default();
@@ -681,7 +681,7 @@ fn an_answer_may_come_on_the_stream_on_which_the_session_listens() {
     let (_, metrics) = gateway.get_admin("/metrics");
     assert!(metrics.contains(r#"deviation="answered_elsewhere""#), "{metrics}");
 
-    // Where there is no such stream, nobody waits for it.
+    // Without such a stream, the call fails at once instead of waiting.
     let server = with_habit(Era::Handshake, move |asked, out| {
         (asked.method == "GET" || is_call(asked)) && {
             answer(out, if asked.method == "GET" { 405 } else { 202 }, "", b"");

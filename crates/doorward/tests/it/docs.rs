@@ -1,5 +1,5 @@
-//! Every command of the task pages, in order, as a reader would type them; and every example of a configuration, a
-//! policy or a test of one.
+//! Runs every command of the task pages, in order, as a reader would type them, and checks every example of a
+//! configuration, a policy or a policy test.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::path::Path;
@@ -44,7 +44,7 @@ const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
-/// The blocks of a page in one language.
+/// The code blocks of a page in one language.
 fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
@@ -92,7 +92,7 @@ impl Reader {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    /// Waits until the gateway knows a key, as the next command takes for granted.
+    /// Waits until the gateway knows a key, as the next command requires.
     fn show(&self, key: &str) {
         let client = Modern::new(&self.gateway, "/mcp").bearing(key);
         wait_for("the key is known", || {
@@ -100,7 +100,7 @@ impl Reader {
         });
     }
 
-    /// Types all commands of a page.
+    /// Runs all commands of a page.
     fn read(&mut self, page: &'static str) -> usize {
         let mut ran = 0;
         for line in blocks(page, "sh").into_iter().flat_map(str::lines) {
@@ -110,7 +110,7 @@ impl Reader {
                 self.show(&self.key);
                 continue;
             }
-            // What asks the gateway for the key it was just made must wait for it to be known.
+            // A command that uses a new key at once must wait until the gateway knows it.
             if let Some((_, rest)) = line.split_once("DOORWARD_KEY=$(") {
                 let (make, then) = rest.split_once(") ").unwrap();
                 let key = self.run(make);
@@ -209,7 +209,7 @@ fn the_page_on_portals_works() {
 
 #[test]
 fn the_page_on_approving_servers_works() {
-    // One reader does what takes two administrators.
+    // One reader performs the steps that would take two administrators.
     let mut reader = Reader::new("servers: {mail: {sample: true}}\nreview: {four_eyes: false}");
     let file = |name: &str, text: &str| {
         std::fs::write(reader.gateway.folder.path().join(name), text).unwrap();
@@ -295,7 +295,7 @@ fn the_page_on_emergency_stops_works() {
 
 #[test]
 fn the_page_on_webhooks_works() {
-    // Nobody receives anything here.
+    // No receiver is running here.
     let mut reader = Reader::new(&format!(
         "webhooks: {{oncall: {{url: 'http://127.0.0.1:9/', secret: {}, retry_for: 0s}}}}\n{SERVERS}",
         "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -319,7 +319,7 @@ fn the_page_on_the_registry_works() {
     assert_eq!(reader.read(REGISTRY), 7);
     let listed = reader.run(blocks(REGISTRY, "sh")[0].lines().nth(1).unwrap());
     let listed: serde_json::Value = serde_json::from_str(&listed).unwrap();
-    // What the page shows has the members of what is answered.
+    // The example on the page has the same members as the response.
     let shown: serde_json::Value = serde_json::from_str(blocks(REGISTRY, "json")[0]).unwrap();
     let members = |it: &serde_json::Value| -> Vec<String> {
         let entry = &it["servers"][0];
@@ -393,7 +393,7 @@ fn the_examples_are_what_they_seem() {
     let folder = crate::support::folder();
     let file = folder.path().join("doorward.yaml");
     std::fs::write(folder.path().join("state.key"), "k".repeat(40)).unwrap();
-    // What the page on inspection names.
+    // The files that the page on inspection names.
     let detectors = blocks(INSPECTION, "yaml-detectors")[0];
     std::fs::write(folder.path().join("detectors.yaml"), detectors).unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();

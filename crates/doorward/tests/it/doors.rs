@@ -18,7 +18,7 @@ fn post(
     send(&gateway.address, "POST", path, &all, body.as_bytes()).unwrap()
 }
 
-/// Somebody opens the gateway in a browser.
+/// A user opens the gateway in a browser.
 #[test]
 fn a_person_gets_a_page_and_a_program_gets_what_it_asks_for() {
     let gateway = Gateway::start(&format!(
@@ -163,7 +163,7 @@ fn modern_requests_get_the_status_and_code_that_the_specification_says() {
     assert_eq!(send(&gateway.address, "POST", "/mcp/unknown", &JSON, b"{}").unwrap().status, 404);
 }
 
-/// R1, T17: no later parser can read another meaning into what was authorised.
+/// R1, T17: a later parser cannot read another meaning into an authorized request.
 #[test]
 fn what_can_be_read_in_two_ways_is_refused() {
     let gateway = Gateway::start(SAMPLE);
@@ -212,7 +212,7 @@ fn what_can_be_read_in_two_ways_is_refused() {
     assert_eq!(raw.status, 400);
 }
 
-/// R7, T10: a page of a stranger's, or a name that was pointed here, gets nothing.
+/// R7, T10: a page of another site, or a name that was rebound to this address, gets nothing.
 #[test]
 fn foreign_origins_and_hosts_are_refused_on_every_door() {
     let gateway = Gateway::start(SAMPLE);
@@ -258,7 +258,7 @@ fn foreign_origins_and_hosts_are_refused_on_every_door() {
     );
 }
 
-/// R4, T26: no header of a client's says who it is or where its call goes.
+/// R4, T26: no header sent by a client decides who it is or where its call goes.
 #[test]
 fn headers_that_claim_an_identity_have_no_effect() {
     let gateway = Gateway::start(SAMPLE);
@@ -302,7 +302,7 @@ fn a_session_speaks_the_revision_that_was_negotiated() {
     assert_eq!(client.ask(4, "ping", json!({})).status, 404);
 }
 
-/// T9: a session's id opens nothing at another portal, and a made-up one nothing at all.
+/// T9: a session id is not valid at another portal, and an invented one is not valid anywhere.
 #[test]
 fn a_session_is_good_for_its_own_portal_only() {
     let gateway = Gateway::start(SAMPLE);
@@ -319,7 +319,7 @@ fn a_session_is_good_for_its_own_portal_only() {
     assert_eq!(client.session.len(), 32);
 }
 
-/// T16: batches exist in one revision only, and are bounded there.
+/// T16: batches exist in one revision only, and their size is limited there.
 #[test]
 fn batches_are_for_2025_03_26_alone() {
     let gateway = Gateway::start("limits: {batch: 3}\nservers: {sample: {sample: true}}");
@@ -339,7 +339,7 @@ fn batches_are_for_2025_03_26_alone() {
     let new = Handshake::open(&gateway, "/mcp", "2025-06-18", json!({}));
     let refused = new.send(&batch);
     assert_eq!((refused.status, refused.code()), (400, -32600));
-    // Without a session it is of the revision of its header, as a single message is.
+    // Without a session, the revision of the header applies, as for a single message.
     for (version, status) in [
         (None, 200),
         (Some("2025-03-26"), 200),
@@ -370,7 +370,7 @@ fn batches_are_for_2025_03_26_alone() {
     }
 }
 
-/// An elicitation, asked by a modern server of clients of both eras.
+/// An elicitation by a modern server, sent to clients of both eras.
 #[test]
 fn a_question_reaches_the_client_and_its_answer_the_server() {
     let gateway = Gateway::start(SAMPLE);
@@ -395,8 +395,8 @@ fn a_question_reaches_the_client_and_its_answer_the_server() {
     assert!(stream.message().is_none());
 }
 
-/// A client that loses its connection in mid-call has not cancelled anything: it comes back for the
-/// rest. And one that cancels gets no answer.
+/// A client that loses its connection during a call has not cancelled it: it can resume the stream. A client that
+/// cancels gets no response.
 #[test]
 fn a_call_outlives_its_connection_and_not_its_cancellation() {
     let gateway = Gateway::start(SAMPLE);
@@ -449,7 +449,7 @@ fn changes_reach_who_listens_in_either_era() {
     old.ask(2, "resources/unsubscribe", json!({ "uri": "sample://clock" })).result();
 }
 
-/// T23: the state a client carries is good for its own call and no other.
+/// T23: the request state that a client holds is valid only for its own call.
 #[test]
 fn a_request_state_opens_nothing_but_its_own_call() {
     let gateway =
@@ -478,7 +478,7 @@ fn a_request_state_opens_nothing_but_its_own_call() {
     assert_eq!(retry("ask__ask", json!({}), state).code(), -32602, "a place is taken once");
 }
 
-/// A backend on a runtime of its own, for as long as the test runs.
+/// A backend on a separate runtime, for as long as the test runs.
 fn handshake_backend() -> String {
     let runtime = Box::leak(Box::new(tokio::runtime::Runtime::new().unwrap()));
     runtime

@@ -1,5 +1,5 @@
-//! The audit log when it is unknown what was written: responses of the database that never come, and a gateway that is
-//! considered stopped but is not.
+//! The audit log when the result of a write is unknown: responses of the database are lost, and a gateway that is
+//! alive is taken for dead.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{Read, Write};
@@ -21,19 +21,19 @@ fn lines(text: &str) -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Stands before a database. What is committed there is committed; but answers that say so are lost, with their
-/// connections: the next one, or of every so many one.
+/// A proxy in front of a database. Commits succeed, but their responses are lost together with the connection: the
+/// next one, or every n-th one.
 #[derive(Default)]
 struct Forgetful {
     next: AtomicBool,
-    /// Of how many one is lost; of none where it is 0.
+    /// Loses one response in this many; 0 loses none.
     every: AtomicUsize,
     commits: AtomicUsize,
     lost: AtomicUsize,
 }
 
 impl Forgetful {
-    /// Returns its port, too.
+    /// Also returns its port.
     fn before(port: u16) -> (Arc<Self>, u16) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let own = listener.local_addr().unwrap().port();
@@ -61,7 +61,7 @@ impl Forgetful {
         (this, own)
     }
 
-    /// Whether the answer to this commit is lost.
+    /// Whether the response to this commit is lost.
     fn loses(&self) -> bool {
         let every = self.every.load(Ordering::SeqCst);
         let turn = every > 0 && self.commits.fetch_add(1, Ordering::SeqCst).is_multiple_of(every);
@@ -75,7 +75,7 @@ impl Forgetful {
     }
 }
 
-/// Passes on what comes, until it ends or is not to be passed on.
+/// Forwards data until the connection ends or `passes` returns `false`.
 fn pass(mut from: TcpStream, mut to: TcpStream, mut passes: impl FnMut(&[u8]) -> bool) {
     let mut buffer = vec![0; 1 << 16];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
@@ -111,7 +111,7 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     };
     // By then credit is held.
     (0..5).for_each(|_| _ = add());
-    // One answer that is lost refuses nobody; unless it is one about credit.
+    // One lost response refuses no call, unless it belongs to a commit about credit.
     let alone = (0..10).filter(|_| {
         let before = forgetful.lost();
         forgetful.next.store(true, Ordering::SeqCst);
@@ -121,7 +121,7 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     });
     assert!(alone.count() >= 8);
     forgetful.every.store(3, Ordering::SeqCst);
-    // Longer than between two signs of life, which write, too.
+    // Longer than the interval of heartbeats, which write as well.
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(8) {
         add();
@@ -143,14 +143,14 @@ fn what_was_written_without_an_answer_is_written_once_and_the_record_goes_on() {
     ))
     .unwrap();
     assert_eq!(report["findings"], json!([]));
-    // Nobody had to take the gateway for dead for it to go on: there are its chain and that of acts.
+    // The gateway recovered without being declared dead: there is only its chain and the chain of acts.
     assert_eq!(report["chains"].as_object().unwrap().len(), 2, "{report}");
     let books: Value = serde_json::from_str(&told(&url, &["credits", "check", "--json"])).unwrap();
     assert_eq!(books["spent"], answered.to_string(), "{books}");
 }
 
-/// Another gateway that sees no sign of life closes what is open as `unknown`, and charges it. How it ended in
-/// truth is recorded later, and neither charged nor counted again.
+/// Another gateway that sees no heartbeat closes the open calls as `unknown` and charges them. Their actual outcome
+/// is recorded later, and neither charged nor counted again.
 #[test]
 fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
     let config = format!("servers: {{sample: {{sample: true}}}}\n{PRICED}");
@@ -175,7 +175,7 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
         wait_for("the call is open on disk", || {
             gateway.told(&["audit", "search", "--tool", "slow"]).contains("open")
         });
-        // To another it looks as if its process had ended and another had its number now.
+        // To another gateway this looks as if the process had ended and its process id had been reused.
         let script = "import json, sqlite3, sys\n\
                       db = sqlite3.connect(sys.argv[1], timeout=20)\n\
                       for id, place in db.execute(\"SELECT id, place FROM audit_writers WHERE ended IS NULL AND id <> 'acts'\").fetchall():\n\
@@ -188,7 +188,7 @@ fn who_is_taken_for_dead_and_lives_says_later_how_its_calls_ended() {
         wait_for("it is considered stopped", || heir.logged("a gateway stopped unexpectedly"));
         assert_eq!(call.join().unwrap().status, 200);
         wait_for("audit records continue", || gateway.logged("considered stopped"));
-        // It does go on.
+        // The gateway is in fact alive.
         assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 1 })).text(), "2");
     });
     let slow = || lines(&gateway.told(&["audit", "search", "--json", "--tool", "slow"]));

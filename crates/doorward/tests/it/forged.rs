@@ -19,7 +19,7 @@ fn search(gateway: &Gateway, arguments: &[&str]) -> Vec<Value> {
     told.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// Runs statements on a gateway's database, as somebody would who can write it.
+/// Runs SQL on a gateway's database, as an intruder with write access would.
 fn tamper(gateway: &Gateway, statements: &str) {
     let script = "import sqlite3, sys\n\
                   db = sqlite3.connect(sys.argv[1], timeout=20)\n\
@@ -29,7 +29,7 @@ fn tamper(gateway: &Gateway, statements: &str) {
     assert!(done.unwrap().success());
 }
 
-/// What a command says that must fail, with its warnings.
+/// The output and warnings of a command that must fail.
 fn fails(gateway: &Gateway, arguments: &[&str]) -> String {
     let output = gateway.run(arguments);
     let told = [output.stdout, output.stderr].concat();
@@ -91,7 +91,7 @@ fn an_anchor_that_nothing_can_verify_any_more_is_found() {
     let config = gateway.config.to_str().unwrap();
     let verify = ["audit", "verify", "--config", config];
     assert!(gateway.told(&verify).contains("the audit log is intact"));
-    // All there is, and the key with it.
+    // Delete the whole log, including the key.
     let all = "DELETE FROM audit_blocks; DELETE FROM audit_keys;\n\
                DELETE FROM audit_writers WHERE id <> 'acts';\n\
                UPDATE audit_writers SET seq = 0, hash = '' WHERE id = 'acts';";
@@ -121,7 +121,7 @@ fn an_export_of_some_time_begins_with_what_proves_it() {
     let key = gateway.told(&["audit", "key"]);
     let told = gateway.told(&["audit", "verify", file, "--public-key", &key]);
     assert!(told.contains("the audit log is intact"), "{told}");
-    // A chain without its row is exported as well, and found.
+    // A chain without its row is still exported, and the tampering is detected.
     tamper(&gateway, "DELETE FROM audit_writers WHERE id <> 'acts';");
     gateway.told(&["audit", "export", "-o", file]);
     assert!(std::fs::read_to_string(file).unwrap().contains(calls[0]["id"].as_str().unwrap()));

@@ -1,5 +1,5 @@
-//! Servers that lie, hang, break off, flood, and respond to unknown requests: each becomes one clear error, the others
-//! continue undisturbed, and nothing is left behind (experiment 3, attacks T18 and T19).
+//! Servers that lie, hang, disconnect, flood, and respond to unknown requests: each causes one clear error, the
+//! others continue undisturbed, and nothing leaks (experiment 3, attacks T18 and T19).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::Write;
@@ -18,7 +18,7 @@ const LIMITS: &str =
 
 type Bad = fn(&Asked, &mut TcpStream);
 
-/// What a server does, and the kind of error that comes of it; empty for a proper answer.
+/// What a server does, and the kind of the resulting error; empty for a valid response.
 const CASES: &[(&str, Bad, &str)] = &[
     ("HTTP 500", |_, out| answer(out, 500, "text/html", b"<h1>oops</h1>"), "http_status"),
     ("HTTP 503", |_, out| answer(out, 503, "application/json", b"{}"), "http_status"),
@@ -213,7 +213,7 @@ const CASES: &[(&str, Bad, &str)] = &[
     ),
 ];
 
-/// Calls the bad tool; the answer came in time, and was what the case says.
+/// Calls the bad tool. The response must arrive in time and match the case.
 fn check(
     case: &str,
     answer: &crate::support::client::Answer,
@@ -251,7 +251,7 @@ fn suffers_one_clear_error(era: Era) {
     let mut gateway = Gateway::start(&config);
     let modern = Modern::new(&gateway, "/mcp");
     let old = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
-    // Every server once before anything is counted.
+    // Call every server once before counting.
     for at in 0..CASES.len() {
         assert_eq!(modern.call(&format!("s{at}__echo"), json!({ "text": "x" })).text(), "x");
     }
@@ -268,14 +268,14 @@ fn suffers_one_clear_error(era: Era) {
             assert_eq!(others.text(), "still here", "after {case}");
             assert_eq!(servers[at].calls(), 2 * round, "{case}: a call is never sent twice");
         }
-        // What the first round has filled, pools and the allocator's, is no leak.
+        // Connection pools and the allocator fill in the first round, which is not a leak.
         if round == 1 {
             warm = gateway.usage();
         }
     }
     assert!(gateway.is_alive());
     assert_eq!(old.end(), 204);
-    // A connection to each may wait to be used again, for each thread that has called.
+    // Each calling thread may leave one idle connection per server for reuse.
     let files = warm.0 + servers.len();
     wait_for("nothing is left behind", || gateway.is_idle() && gateway.usage().0 <= files);
     wait_for("the second round has cost no memory", || gateway.usage().1 < warm.1 + (32 << 10));
@@ -303,7 +303,7 @@ fn a_modern_server_may_not_ask_on_its_stream() {
     assert_eq!(client.call("bad", json!({})).kind(), "invalid_message");
 }
 
-/// A flood costs constant memory, and another server's calls are answered all the while.
+/// A flood uses constant memory, and calls to another server are answered meanwhile.
 #[test]
 fn a_flood_of_notifications_is_held_back() {
     let server = hostile::start(Era::Modern, |asked, out| {
@@ -328,7 +328,7 @@ fn a_flood_of_notifications_is_held_back() {
     let client = Modern::new(&gateway, "/mcp");
     let body = client.body("tools/call", json!({ "name": "s__bad", "arguments": {} }));
     let (_, before) = gateway.usage();
-    // A client that reads nothing: what the server sends stays with the server.
+    // The client reads nothing, so the server's output stays with the server.
     let stream = client.open(&body);
     for _ in 0..20 {
         let began = Instant::now();
@@ -341,7 +341,7 @@ fn a_flood_of_notifications_is_held_back() {
     drop(stream);
 }
 
-/// A server that dies and comes back as another era is found again.
+/// A server that goes down and comes back as another era is probed again.
 #[test]
 fn a_server_that_is_down_at_the_start_appears_when_it_is_up() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -364,7 +364,7 @@ fn a_server_that_is_down_at_the_start_appears_when_it_is_up() {
     assert_eq!(client.call("late__echo", json!({ "text": "here" })).text(), "here");
 }
 
-/// Whatever is logged in the course of a call carries its id, which the client is told, too.
+/// Every log line of a call carries its id, which the client receives as well.
 #[test]
 fn every_line_of_a_call_carries_its_id() {
     let server = hostile::start(Era::Modern, |_, out| answer(out, 500, "text/plain", b"no"));

@@ -1,4 +1,4 @@
-//! HTTP/2: calls, streams and refusals are what they are over HTTP/1.1.
+//! HTTP/2: calls, streams and refusals behave as over HTTP/1.1.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ fn start(more: &str) -> Gateway {
     ))
 }
 
-/// One connection, over which all of a test goes.
+/// One connection, which a test uses for everything.
 struct Client {
     sender: SendRequest<Full<Bytes>>,
     modern: Modern,
@@ -180,10 +180,10 @@ async fn tokens_are_refused_as_over_http_1() {
             "{what}"
         );
     }
-    // Twice, in one request.
+    // The header appears twice in one request.
     let (came, ..) = client.ask(&add, &[("authorization", &good), ("authorization", &good)]).await;
     assert_eq!(came, 400);
-    // A stream ends with its token, and the connection goes on.
+    // A stream ends with its token, and the connection stays open.
     let short = with(json!({ "exp": now() + 2 }));
     let listen = client
         .modern
@@ -247,7 +247,7 @@ async fn the_authorization_server_says_the_same() {
         ("request", &crate::support::login::sealed(&page)),
         ("decision", "allow"),
     ]);
-    // In HTTP/2 each cookie may come in a field of its own (RFC 9113 section 8.2.3).
+    // In HTTP/2 each cookie may come in a separate field (RFC 9113 section 8.2.3).
     let cookies = [form[0], ("cookie", "another=one"), ("cookie", &*cookie), ("origin", &*origin)];
     let (status, headers, _) = fetch("POST", "/oauth/consent", &cookies, fields.clone()).await;
     assert!(status == 303 && headers["location"].to_str().unwrap().starts_with(&provider.url));
@@ -279,7 +279,7 @@ async fn a_connection_without_a_request_ends_in_time() {
         cert.display(),
         key.display()
     ));
-    // Answers every sign of life, and asks nothing.
+    // This client answers every ping and sends no request.
     let silent = Client::connect(&gateway).await;
     let mut sender = silent.sender.clone();
     let closed = async {
@@ -288,7 +288,7 @@ async fn a_connection_without_a_request_ends_in_time() {
         }
     };
     timeout(crate::support::PATIENCE, closed).await.unwrap();
-    // One that has asked something is idle for longer, and a stream is not idle at all.
+    // A client that has sent a request may stay idle for longer, and a stream does not count as idle.
     let asked = Client::connect(&gateway).await;
     assert_eq!(asked.ask(&asked.add(), &[]).await.0, 200);
     let listening = Client::connect(&gateway).await;
@@ -318,7 +318,7 @@ async fn an_answer_that_is_not_taken_is_ended_in_time() {
     }
 }
 
-/// Who has connected and says nothing is asked to leave, also before TLS is spoken.
+/// Silent connections are closed to make room, even before the TLS handshake.
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_connections_of_one_address_hold_up_nobody_elses() {
     let gateway =
@@ -331,7 +331,7 @@ async fn silent_connections_of_one_address_hold_up_nobody_elses() {
     }
     let client = timeout(crate::support::PATIENCE, Client::connect(&gateway)).await.unwrap();
     assert_eq!(client.ask(&client.add(), &[]).await.0, 200);
-    // The share is left to its address, and no more.
+    // An address may use its share of connections, and no more.
     let mut open = usize::MAX;
     let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
     while open > 8 && tokio::time::Instant::now() < deadline {

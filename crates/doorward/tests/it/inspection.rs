@@ -1,4 +1,4 @@
-//! Inspection of what passes: invisible characters, suspicious texts, budgets, and changes while the gateway runs.
+//! Inspection of traffic: invisible characters, suspicious text, budgets, and changes while the gateway runs.
 #![allow(clippy::unwrap_used)]
 
 use crate::approvals::world::{World, id_of, url};
@@ -31,7 +31,7 @@ fn invisible_characters_are_removed_from_results_and_reported() {
             handshake.ask(2, "resources/read", read).result()["contents"][0]["text"],
             "abcde"
         );
-        // Arguments are reported and not changed.
+        // Findings in arguments are reported, and the arguments stay unchanged.
         modern.call("free", json!({ "x": text }));
         assert_eq!(leaky.arguments()["x"], text);
         let found = |direction: &str, signal: &str| {
@@ -62,7 +62,7 @@ fn suspicious_results_are_refused_where_settings_say_so() {
     assert_eq!(error["data"]["code"], "suspicious_text", "{error}");
     let read = client.ask("resources/read", json!({ "uri": "x://1" })).result();
     assert_eq!(read["contents"][0]["text"], INJECTED);
-    // Progress is passed on without its message, and the log message not at all.
+    // Progress is forwarded without its message; the log message is dropped.
     let meta = json!({ "progressToken": 7, "io.modelcontextprotocol/logLevel": "debug" });
     let streamed =
         client.ask("tools/call", json!({ "name": "streams", "arguments": {}, "_meta": meta }));
@@ -112,11 +112,11 @@ fn settings_and_files_are_reloaded_and_apply_to_cached_results() {
     std::fs::write(&gateway.config, config(with)).unwrap();
     wait_for("cached results are masked", || read()["contents"][0]["text"] == "badge [BADGE]");
     assert_eq!(read()["_meta"]["doorward/cache"]["status"], "hit");
-    // What is not valid changes nothing.
+    // Invalid settings change nothing.
     std::fs::write(folder.join("badges.yaml"), "detectors: [{id: badge}]").unwrap();
     wait_for("it is refused", || gateway.logged("the new settings of inspection are invalid"));
     assert_eq!(read()["contents"][0]["text"], "badge [BADGE]");
-    // Nor does a name that is misspelled.
+    // Neither does a misspelled name.
     std::fs::write(folder.join("badges.yaml"), detectors("badges")).unwrap();
     wait_for("it is refused", || gateway.logged("there is no detector 'badge'"));
     std::fs::write(folder.join("badges.yaml"), detectors("badge").replace("badge,", "pass,"))
@@ -127,7 +127,7 @@ fn settings_and_files_are_reloaded_and_apply_to_cached_results() {
     wait_for("inspection is off", || read()["contents"][0]["text"] == "badge BG-483920");
 }
 
-/// A configuration is taken as a whole or not at all.
+/// A configuration is applied as a whole or not at all.
 #[test]
 fn a_reload_with_wrong_settings_of_inspection_changes_nothing() {
     let gateway = Gateway::start("servers: {sample: {sample: true}}\ninspection: {}");
@@ -145,7 +145,7 @@ fn a_reload_with_wrong_settings_of_inspection_changes_nothing() {
     with("{rules: [rules.yaml]}");
     wait_for("it is refused", || gateway.logged("rules.yaml:2"));
     assert!(is_there("sample__add") && !is_there("other__add"));
-    // The file that it names is corrected, and it is not touched.
+    // Correcting the file that the configuration names is enough, without touching the configuration.
     std::fs::write(folder.join("rules.yaml"), "signals: []\n").unwrap();
     wait_for("what is right is taken", || is_there("other__add"));
 }
@@ -174,7 +174,7 @@ fn a_check_reads_the_files_of_inspection_and_warns_of_patterns_that_match_nothin
     assert_eq!((&found[0]["line"], &found[0]["level"]), (&json!(3), &json!("error")), "{found}");
     assert!(found[0]["problem"].as_str().unwrap().contains("did you mean 'weight'"), "{found}");
 
-    // An example that does not hold is a problem of the detector, in its line.
+    // A failing example is reported as a problem of the detector, with its line.
     std::fs::write(&rules, "signals: []\n").unwrap();
     let badge = "detectors:\n  - id: badge\n    class: badge\n    literals: [BG-]\n    regex: 'BG-[0-9]{6}'\n    examples: {hit: [BG-1]}\n";
     std::fs::write(&detectors, badge).unwrap();

@@ -1,4 +1,4 @@
-//! What administrators see of a running gateway: what servers offer, who listens, and what waits for a decision.
+//! What administrators see of a running gateway: what servers offer, who is listening, and what waits for a decision.
 #![allow(clippy::unwrap_used)]
 
 use serde_json::{Value, json};
@@ -31,7 +31,7 @@ fn what_servers_offer_is_listed_by_page_and_found_by_words() {
         (&json!("add"), &json!(false), &json!("low"), &json!(["math"])),
         "{found}"
     );
-    // Pages are the whole list.
+    // The pages together contain the whole list.
     let (mut seen, mut cursor) = (Vec::new(), String::new());
     loop {
         let path = format!("servers/sample/definitions?limit=2{cursor}");

@@ -26,7 +26,7 @@ fn the_first_key_closes_every_door() {
     let mut main = session.listen(None);
     let key = gateway.key(&["--user", "alice"]);
     assert!(key.starts_with("dwk_"));
-    // What was opened before does not stay open.
+    // Streams that were opened before are closed.
     while listening.event().is_some() {}
     while main.event().is_some() {}
     assert_eq!(session.call(1, "sample__add", json!({ "a": 1, "b": 2 })).status, 401);
@@ -71,7 +71,7 @@ fn the_first_key_closes_every_door() {
     }
     let known = Modern::new(&gateway, "/mcp").bearing(&key);
     assert_eq!(known.call("sample__add", json!({ "a": 1, "b": 2 })).text(), "3");
-    // Health is told to whoever asks without showing anything, and to nobody who shows rubbish.
+    // Health needs no credential, but a bad credential is refused.
     assert_eq!(get(&gateway.admin, "/healthz").0, 200);
     let rubbish = [("authorization", "Bearer garbage")];
     assert_eq!(send(&gateway.admin, "GET", "/healthz", &rubbish, b"").unwrap().status, 401);
@@ -83,7 +83,7 @@ fn a_key_works_on_every_door_and_its_sessions_are_its_owners() {
     let (alice, bob) = (gateway.key(&["--user", "alice"]), gateway.key(&["--user", "bob"]));
     let session = Handshake::open_bearing(&gateway, "/mcp", "2025-11-25", json!({}), Some(&alice));
     assert_eq!(session.call(1, "sample__add", json!({ "a": 1, "b": 2 })).text(), "3");
-    // Another's session is not there.
+    // The session of another user is not found.
     let mut thief = session.clone();
     thief.authorization = Some(format!("Bearer {bob}"));
     assert_eq!(thief.call(2, "sample__add", json!({ "a": 1, "b": 2 })).status, 404);
@@ -91,7 +91,7 @@ fn a_key_works_on_every_door_and_its_sessions_are_its_owners() {
     assert_eq!(thief.end(), 404);
     thief.authorization = None;
     assert_eq!(thief.call(2, "sample__add", json!({ "a": 1, "b": 2 })).status, 401);
-    // Another key of the same owner's goes on with it.
+    // Another key of the same owner can continue the session.
     let mut again = session.clone();
     again.authorization = Some(format!("Bearer {}", gateway.key(&["--user", "alice"])));
     assert_eq!(again.call(3, "sample__add", json!({ "a": 1, "b": 2 })).text(), "3");
@@ -135,7 +135,7 @@ fn a_revoked_key_fails_within_a_second_also_on_open_streams() {
     }
     assert!(revoked.elapsed() < PROMPT, "{:?}", revoked.elapsed());
     assert_eq!(session.call(5, "sample__add", json!({ "a": 1, "b": 2 })).status, 401);
-    // What was closed by a key is not opened by its end.
+    // Revoking the last key does not turn off authentication.
     assert_eq!(Modern::new(&gateway, "/mcp").ask("tools/list", json!({})).status, 401);
 }
 
@@ -160,7 +160,7 @@ fn a_key_is_good_for_what_its_scopes_say_and_lists_show_no_more() {
     assert_eq!(names(&at("/mcp/sample", &portal).ask("tools/list", json!({}))).len(), own.len());
     let reading = names(&at("/mcp", &reader).ask("tools/list", json!({})));
     assert!(reading.len() < all.len() && !reading.is_empty(), "{reading:?}");
-    // What is listed is what is callable, and what is not cannot be told from what does not exist.
+    // Every listed tool can be called, and an unlisted one looks as if it did not exist.
     for (key, listed) in [(&server, &own), (&tools, &listed), (&reader, &reading)] {
         let client = at("/mcp", key);
         for name in &all {
@@ -174,7 +174,7 @@ fn a_key_is_good_for_what_its_scopes_say_and_lists_show_no_more() {
             }
         }
     }
-    // A server that is not one of the key's is as one that does not exist: in status, head and body.
+    // A server outside the key's scope looks as if it did not exist: same status, headers and body.
     for path in ["/mcp/other", "/mcp/none"] {
         for method in ["tools/list", "server/discover", "tools/call"] {
             let answer = at(path, &server).ask(method, json!({ "name": "add", "arguments": {} }));
@@ -193,7 +193,7 @@ fn a_key_is_good_for_what_its_scopes_say_and_lists_show_no_more() {
             send(&gateway.address, "GET", &sse, &[("authorization", &bearer)], b"").unwrap();
         assert_eq!(stream.status, 404, "{}", stream.body);
     }
-    // Nor do instructions or updates tell of it.
+    // Instructions and notifications do not reveal it either.
     let about = at("/mcp", &server).ask("server/discover", json!({})).result();
     assert!(!about.to_string().contains("other"), "{about}");
     let mut listening = at("/mcp", &server).open(&at("/mcp", &server).body(
@@ -283,7 +283,7 @@ fn what_one_caller_carries_is_of_no_use_to_another() {
     let retry = |key: &str| {
         at(key).ask("tools/call", json!({ "name": "ask__ask", "arguments": {}, "inputResponses": answer, "requestState": state }))
     };
-    // 39; and the exchange goes on waiting for its own caller.
+    // 39: the parked call keeps waiting for its own caller.
     assert_eq!(retry(&bob).code(), -32602);
     assert!(retry(&alice).json().get("result").is_some());
 }
@@ -308,7 +308,7 @@ fn whoever_is_disabled_is_out_at_once() {
     assert!(!works());
 }
 
-/// A path of a route, with something in the place of each parameter.
+/// The path of a route, with a value for each parameter.
 fn filled(path: &str) -> String {
     path.replace("{id}", "x")
         .replace("{name}", "x")
@@ -329,7 +329,7 @@ fn the_admin_listener_is_for_operators() {
         let body = body.to_string();
         let asked = || send(&gateway.admin, method, path, &headers, body.as_bytes()).unwrap();
         let mut answer = asked();
-        // There are more routes than anybody may ask at once.
+        // There are more routes than the rate limit allows at once.
         wait_for("the administrator's rate allows it", || {
             if answer.status == 429 {
                 answer = asked();
@@ -338,7 +338,7 @@ fn the_admin_listener_is_for_operators() {
         });
         answer
     };
-    // Every route there is (R3): what is not shown, wrong, or no operator's gets nothing from any of them.
+    // Every route (R3): a missing, invalid or non-operator credential gets nothing from any of them.
     let open = ["/healthz", "/readyz"];
     for path in doorward_admin::routes::paths() {
         let at = filled(path);
@@ -423,12 +423,12 @@ fn the_commands_show_a_key() {
     assert_eq!(refused.status.code(), Some(5));
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(said.contains("--key"), "{said}");
-    // What was not meant to be shown stands nowhere, not even in the help.
+    // The key is never printed, not even as a default value in the help.
     let help = doorward().args(["call", "--help"]).env("DOORWARD_KEY", &key).output().unwrap();
     assert!(!String::from_utf8_lossy(&help.stdout).contains(&key));
 }
 
-/// A page in a browser on this machine can reach the listener; what it can make the browser send changes nothing.
+/// A page in a browser on this machine can reach the listener, but the requests that it can send change nothing.
 #[test]
 fn no_web_page_changes_anything_or_makes_the_first_key() {
     let gateway = Gateway::start(SAMPLE);
@@ -448,7 +448,7 @@ fn no_web_page_changes_anything_or_makes_the_first_key() {
     ];
     for (method, path, body) in changes {
         for headers in [
-            // What a form, or a fetch that asks nobody, can send.
+            // What a form, or a fetch without a preflight request, can send.
             &[][..],
             &[("content-type", "text/plain")],
             &[("content-type", "application/x-www-form-urlencoded")],
@@ -473,7 +473,7 @@ fn no_web_page_changes_anything_or_makes_the_first_key() {
             assert_eq!(ask(method, &at, &headers, &json!({})), 403, "{method} {path}");
         }
     }
-    // The first key is made by whoever can write the store, not by whoever can reach the listener.
+    // Creating the first key takes write access to the store; access to the listener is not enough.
     let all = [JSON[0], header, ("origin", own.as_str())];
     assert_eq!(ask("PUT", "/admin/v1/portals/p", &all, &portal), 200);
     for (method, path) in [

@@ -1,6 +1,6 @@
-//! Planted secrets and personal data in every place that a call has, and every output searched for them, byte by byte and by
-//! pieces of eight characters: the database, exports, traces, the log, and what administrators are shown. What is forwarded
-//! is what settings of inspection say; what is written is always cleaned.
+//! Plants secrets and personal data in every place of a call and searches every output for them, byte by byte and in
+//! pieces of eight characters: the database, exports, traces, the log, and the admin API. The inspection settings
+//! decide what is forwarded; what is written is always redacted.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::collections::BTreeMap;
@@ -18,7 +18,8 @@ use crate::support::services::postgres;
 use crate::support::{Gateway, folder, python, store_in, wait_for};
 use serde_json::{Value, json};
 
-/// Makes one value of each family that the detectors know, and the pieces of it that are not in another value of the family.
+/// Makes one value of each family of detectors, and lists the pieces of it that no other value of the family
+/// contains.
 const MAKE: &str = r#"
 import json, re, sys
 sys.path.insert(0, sys.argv[1])
@@ -44,11 +45,11 @@ print(json.dumps(made))
 struct Plant {
     kind: String,
     text: String,
-    /// What no output may contain.
+    /// Pieces of the value that no output may contain.
     pieces: Vec<String>,
 }
 
-/// Addresses of machines stay in what the gateway says of its connections.
+/// Machine addresses may appear where the gateway reports its connections.
 fn is_address(plant: &Plant) -> bool {
     matches!(&*plant.kind, "ip" | "ip6" | "mac")
 }
@@ -73,13 +74,13 @@ fn object(plants: &[Plant]) -> Value {
     plants.iter().map(|plant| (plant.kind.clone(), Value::from(&*plant.text))).collect()
 }
 
-/// All values but addresses, each in a line.
+/// All values but addresses, one per line.
 fn lines(plants: &[Plant]) -> String {
     let plants = plants.iter().filter(|plant| !is_address(plant));
     plants.map(|plant| plant.text.clone()).collect::<Vec<_>>().join("\n")
 }
 
-/// A server that says the values wherever it can say anything.
+/// A server that returns the values in every place that it can fill.
 fn server(plants: &[Plant]) -> Hostile {
     let plants = plants.to_vec();
     with_habit(Era::Modern, move |asked, out| {
@@ -88,11 +89,11 @@ fn server(plants: &[Plant]) -> Hostile {
     })
 }
 
-/// A server that is greeted, and answers every list with an error; or one that speaks no MCP at all.
+/// A server that completes the handshake and answers every list with an error, or one that does not speak MCP at all.
 fn broken(plants: &[Plant], greets: bool) -> Hostile {
     let plants = plants.to_vec();
     with_habit(Era::Modern, move |asked, out| {
-        // The gateway says why it cannot use the server: addresses stay.
+        // The gateway reports why it cannot use the server, including addresses.
         let known: Vec<Plant> = plants.iter().filter(|one| !is_address(one)).cloned().collect();
         let (all, text) = (object(&known), lines(&plants));
         if greets && asked.message["method"] == "server/discover" {
@@ -180,10 +181,10 @@ fn says(plants: &[Plant], asked: &Asked, out: &mut std::net::TcpStream) {
     answer(out, 200, "application/json", result_text(asked, &result).as_bytes());
 }
 
-/// What a collector has received, by path.
+/// The data that a collector received, by path.
 type Received = Arc<Mutex<BTreeMap<String, Vec<u8>>>>;
 
-/// Receives what a collector is sent.
+/// Starts a collector that stores the data it receives.
 fn collector() -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -204,11 +205,11 @@ fn collector() -> (String, Received) {
     (url, taken)
 }
 
-/// Says the values on its standard error, then ends.
+/// Prints the values on standard error, then exits.
 const LEAKY: &str =
     "import sys\nfor line in open(sys.argv[1]): sys.stderr.write(line)\nsys.exit(3)\n";
 
-/// Percent-encodes what a URL may not hold.
+/// Percent-encodes characters that are not allowed in a URL.
 fn encoded(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     text.bytes()
@@ -219,7 +220,7 @@ fn encoded(text: &str) -> String {
         .collect()
 }
 
-/// Makes calls that hold the values wherever a caller can put anything.
+/// Makes calls with the values in every place that a caller can fill.
 fn call_everything(gateway: &Gateway, plants: &[Plant]) {
     let client = Modern::new(gateway, "/mcp/s");
     let arguments = object(plants);
@@ -247,7 +248,7 @@ fn call_everything(gateway: &Gateway, plants: &[Plant]) {
         let body = named.body("tools/list", json!({}));
         named.send(&body, &[("x-note", plant.text.as_str())]);
     }
-    // A caller with a credential that is none, and a session that is none.
+    // A caller with an invalid credential and an invalid session.
     for plant in plants.iter().filter(|plant| !plant.text.contains('\n')).take(12) {
         client.clone().bearing(&plant.text).ask("tools/list", json!({}));
         let old = [JSON[0], ("mcp-session-id", plant.text.as_str())];
@@ -256,7 +257,7 @@ fn call_everything(gateway: &Gateway, plants: &[Plant]) {
     }
 }
 
-/// The pieces that are in an output, as they are or in hexadecimal.
+/// The pieces that an output contains, as plain text or in hexadecimal.
 fn found<'a>(plants: &'a [Plant], output: &[u8], hex: bool) -> Vec<(&'a str, &'a str)> {
     let mut all = std::collections::HashMap::new();
     for plant in plants {
@@ -288,7 +289,7 @@ fn files_of(folder: &Path, into: &mut Vec<(String, Vec<u8>)>) {
     }
 }
 
-/// Runs everything before a store, and returns all outputs by name.
+/// Runs all of it on one store and returns all outputs by name.
 fn outputs(
     plants: &[Plant],
     store: &str,
@@ -300,7 +301,7 @@ fn outputs(
     let scripts = folder();
     let (script, said) = (scripts.path().join("leaky.py"), scripts.path().join("said.txt"));
     std::fs::write(&script, LEAKY).unwrap();
-    // What a program says is the server's: addresses among it are masked, too.
+    // Output of a program comes from the server, so addresses in it are masked as well.
     let texts: Vec<&str> = plants.iter().map(|plant| plant.text.as_str()).collect();
     std::fs::write(&said, texts.join("\n")).unwrap();
     let records = folder();
@@ -352,7 +353,7 @@ fn outputs(
 }
 
 fn is_there(pid: u32) -> bool {
-    // A program that has ended and was not waited for yet has no command line.
+    // An exited process that was not waited for yet has an empty command line.
     std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty())
 }
 
@@ -375,11 +376,11 @@ fn nothing_leaks(plants: &[Plant], outputs: &[(String, Vec<u8>)]) {
     );
 }
 
-/// Attack T5, and the leak rate of what is written: 0 of 8 characters in a row.
+/// Attack T5, and the leak rate of written data: no eight consecutive characters of a secret.
 #[test]
 fn no_secret_is_written_anywhere() {
     let plants = plants();
-    // The search itself finds what is there.
+    // The search finds the values where they are known to be.
     let planted = object(&plants).to_string();
     let seen: std::collections::BTreeSet<_> =
         found(&plants, planted.as_bytes(), false).into_iter().map(|(kind, _)| kind).collect();

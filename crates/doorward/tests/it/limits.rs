@@ -1,4 +1,4 @@
-//! Every limit is exceeded once, and refused clearly (row A8).
+//! Every limit is exceeded once, and the refusal is clear (row A8).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::Write;
@@ -74,11 +74,11 @@ fn sessions_are_bounded_and_room_is_made_by_ending_one() {
     let gateway = with("limits: {sessions: 2}");
     let first = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
     let second = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
-    // The one that nothing has used for longest gives way.
+    // The session that was idle longest is evicted.
     let third = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
     assert_eq!(first.ask(1, "ping", json!({})).status, 404);
     assert_eq!(second.ask(1, "ping", json!({})).status, 200);
-    // What is in use does not.
+    // A session in use is not evicted.
     let _streams = [second.listen(None), third.listen(None)];
     let refused = Handshake::initialize(&gateway, "/mcp", "2025-11-25", json!({}));
     assert_eq!((refused.status, refused.kind().as_str()), (503, "overloaded"), "{}", refused.body);
@@ -131,7 +131,7 @@ fn parked_calls_are_bounded_in_number_and_time() {
     let client = Modern::new(&gateway, "/mcp/s").with(json!({ "elicitation": { "form": {} } }));
     let first = client.call("ask", json!({})).result();
     assert_eq!(first["resultType"], "input_required");
-    // The one that has waited for longest gives way, and cannot be gone on with.
+    // The oldest parked call is evicted and can no longer be continued.
     let second = client.call("ask", json!({})).result();
     assert_eq!(second["resultType"], "input_required");
     let late = client.ask(
@@ -196,7 +196,7 @@ fn lists_of_a_server_are_bounded_and_told_page_by_page() {
     assert!(refused.body.contains("100 items"));
 }
 
-/// Slow senders lose their connections, and the honest are answered meanwhile (experiment 4, T20).
+/// Connections that send slowly are closed, and other clients are served meanwhile (experiment 4, T20).
 #[test]
 fn slow_senders_are_cut_off_and_starve_nobody() {
     let gateway = with("timeouts: {headers: 8s, body: 8s}");
@@ -238,7 +238,7 @@ fn connections_are_bounded_and_more_wait_their_turn() {
         json!({ "name": "sample__slow",
         "arguments": { "steps": 10, "pause_ms": 150 } }),
     );
-    // Busy ones: those that are idle would give way.
+    // The connections must be busy, since idle ones would be closed to make room.
     let held: Vec<_> = (0..4).map(|_| slow.begin(&body)).collect();
     wait_for("they are busy", || gateway.metric("doorward_calls_in_flight") == 4.0);
     let waiting = std::thread::spawn({
@@ -266,7 +266,7 @@ fn processes_and_sessions_with_servers_are_bounded() {
     assert!(up == 1 && problem.contains("limit of 1 server processes"), "{problem}");
 }
 
-/// R10: rubbish, broken bodies and broken connections, again and again.
+/// R10: garbage, malformed bodies and broken connections, repeatedly.
 #[test]
 fn rubbish_from_clients_changes_nothing() {
     let mut gateway = with("");
@@ -298,7 +298,7 @@ fn rubbish_from_clients_changes_nothing() {
     assert_eq!(client.call("sample__add", json!({ "a": 1, "b": 1 })).text(), "2");
 }
 
-/// R11: a template's URI is matched by the server alone; here it is a text like any other.
+/// R11: the gateway does not match a URI against a template; only the server does.
 #[test]
 fn a_long_uri_costs_nothing() {
     let gateway = with("");
@@ -313,7 +313,7 @@ fn a_long_uri_costs_nothing() {
     assert!(answer.status == 200 && began.elapsed() < PROMPT, "{:?}", began.elapsed());
 }
 
-/// Whether a connection has been closed by the other side.
+/// Whether the other side has closed a connection.
 fn is_closed(socket: &mut std::net::TcpStream) -> bool {
     socket.set_nonblocking(true).unwrap();
     let closed = matches!(std::io::Read::read(socket, &mut [0; 64]), Ok(0));
@@ -328,13 +328,13 @@ fn idle_connections_of_one_address_give_way_to_its_next() {
          servers: {sample: {sample: true}}\n",
     );
     let mut idle: Vec<_> = (0..30).map(|_| connect(&gateway.address)).collect();
-    // All of them idle: the next is served at once, and no more than the share is kept.
+    // All connections are idle: the next one is served at once, and only the share stays open.
     let answer = Modern::new(&gateway, "/mcp").call("sample__add", json!({ "a": 1, "b": 2 }));
     assert_eq!(answer.text(), "3");
     wait_for("the others are closed", || {
         idle.iter_mut().map(is_closed).filter(|closed| *closed).count() >= 22
     });
-    // What is busy stays: its call is answered.
+    // Busy connections stay open, and their calls are answered.
     let slow = Modern::new(&gateway, "/mcp");
     let arguments = json!({ "steps": 10, "pause_ms": 100 });
     let busy = std::thread::spawn(move || slow.call("sample__slow", arguments).result());

@@ -1,5 +1,5 @@
-//! End-to-end tests: each module starts the binary and talks to it over sockets. One executable, since linking all
-//! costs as much as linking one.
+//! End-to-end tests: each module starts the binary and talks to it over sockets. They share one executable, since
+//! linking it takes as long as linking a single module.
 
 mod admin_door;
 mod administrators;

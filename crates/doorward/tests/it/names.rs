@@ -1,4 +1,4 @@
-//! Names of tools, users and accounts on the command line: each is accepted as it is printed.
+//! Names of tools, users and accounts on the command line: each is accepted in the form in which it is printed.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Output;
@@ -19,7 +19,7 @@ fn err(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// What a tool is called and what `tools` prints for it.
+/// The name of a tool, and how `tools` prints it.
 const AWKWARD: [(&str, &str); 9] = [
     ("-rm", r#""-rm""#),
     ("--json", r#""--json""#),

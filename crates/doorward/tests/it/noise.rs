@@ -1,4 +1,4 @@
-//! Servers that fail on unknown methods, and write lines that are not messages.
+//! Servers that fail on unknown methods, and servers that print lines that are not messages.
 #![allow(clippy::unwrap_used)]
 
 use std::io::Write;
@@ -21,7 +21,7 @@ fn is(asked: &Asked, method: &str) -> bool {
     asked.message["method"] == method
 }
 
-/// What a server does with a request that it does not know.
+/// How a server reacts to an unknown request.
 #[test]
 fn a_server_that_trips_over_an_unknown_request_is_reached_by_the_handshake() {
     type Trips = fn(&mut TcpStream);
@@ -49,7 +49,7 @@ fn a_server_that_trips_over_an_unknown_request_is_reached_by_the_handshake() {
         let answered = Modern::new(&gateway, "/mcp/s").call("echo", json!({ "text": "x" }));
         assert_eq!(answered.text(), "x", "{what}: {}", answered.body);
     }
-    // One that answers nothing at all is reported for what it did first.
+    // For a server that never answers, the first failure is reported.
     let server = with_habit(Era::Handshake, |_, out| {
         answer(out, 503, "text/plain", b"busy");
         true
@@ -125,7 +125,7 @@ fn a_program_that_takes_nothing_after_an_unknown_request_is_started_afresh() {
     }
 }
 
-/// Programs log on their standard output; what would have been an answer costs its call alone.
+/// Programs print log lines on standard output. A line that replaces a response fails only that call.
 #[test]
 fn lines_that_are_no_messages_end_no_program() {
     let (gateway, _folder) = program("noisy");
@@ -176,7 +176,7 @@ fn events_that_answer_nothing_are_skipped() {
     }
 }
 
-/// What answers nothing may be a lost session: the next call is made in another, and none is made twice.
+/// An invalid response may mean a lost session: the next call uses a new session, and no call is sent twice.
 #[test]
 fn after_an_answer_that_is_none_the_next_call_is_made_in_another_session() {
     let json = "application/json";
@@ -224,7 +224,7 @@ fn after_an_answer_that_is_none_the_next_call_is_made_in_another_session() {
     }
 }
 
-/// The id of a session that comes late, and another with each answer.
+/// The session id may come late, and each response may change it.
 #[test]
 fn the_latest_id_of_a_session_is_sent() {
     let named = Arc::new(AtomicUsize::new(0));
@@ -266,7 +266,7 @@ fn the_latest_id_of_a_session_is_sent() {
     }
 }
 
-/// Such a server takes requests: the first of them decides.
+/// Such a server accepts requests, so the first request decides.
 #[test]
 fn a_server_that_refuses_notifications_is_used() {
     for status in [400, 405, 500] {

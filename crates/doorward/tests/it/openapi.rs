@@ -1,4 +1,4 @@
-//! APIs as tools: called as their documents require, with responses as results of tools.
+//! APIs as tools: calls follow their OpenAPI documents, and responses become results of tools.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -10,7 +10,7 @@ use crate::support::client::{Handshake, Modern};
 use crate::support::{Gateway, doorward, wait_for};
 use serde_json::{Value, json};
 
-/// A request as the API got it.
+/// A request as the API received it.
 #[derive(Debug, Clone, Default)]
 struct Got {
     line: String,
@@ -18,7 +18,7 @@ struct Got {
     body: Vec<u8>,
 }
 
-/// An API in a few lines, which keeps what it gets.
+/// A small API that stores the requests it receives.
 struct Api {
     address: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
@@ -105,7 +105,7 @@ fn serve(mut stream: TcpStream, kept: &Mutex<Vec<Got>>) {
     }
 }
 
-/// Three pages, each of which names the next.
+/// Three pages, each of which links to the next.
 fn feed(path: &str) -> Vec<u8> {
     let page = path.split("cursor=").nth(1).and_then(|rest| rest.chars().next());
     let (items, next) = match page {
@@ -165,7 +165,7 @@ components:
         parent: {$ref: "#/components/schemas/Pet"}
 "##;
 
-/// The description, kept beside.
+/// A folder with the OpenAPI document.
 fn described() -> tempfile::TempDir {
     let folder = crate::support::folder();
     std::fs::write(folder.path().join("pets.yaml"), DESCRIPTION).unwrap();
@@ -221,7 +221,7 @@ fn operations_are_tools_and_calls_are_requests() {
         photo["content"][0],
         json!({ "type": "image", "data": "iVBOR/8=", "mimeType": "image/png" })
     );
-    // For clients of the other era the same.
+    // Clients of the handshake era get the same result.
     let old = Handshake::open(&gateway, "/mcp/pets", "2025-06-18", json!({}));
     let pet = old.call(1, "getPet", json!({ "id": "7" })).result();
     assert_eq!(pet["structuredContent"]["name"], "Rex");
@@ -320,7 +320,7 @@ fn pages_are_put_together_within_bounds() {
             .map(|got| got.line.split(' ').nth(1).unwrap().to_owned())
             .collect::<Vec<_>>()
     };
-    // By the header; what leads elsewhere is not followed.
+    // Pages linked by the `Link` header. A link to another origin is not followed.
     let told = format!("{OWN}    reliability: {{deadline_header: X-Time-Left}}\n");
     let gateway = Gateway::start(&config(&api, &described(), &told, ", pages: {}"));
     let client = Modern::new(&gateway, "/mcp/pets");
@@ -337,14 +337,14 @@ fn pages_are_put_together_within_bounds() {
         .map(|(_, left)| left.parse().unwrap())
         .collect();
     assert!(left.len() == 3 && left.is_sorted_by(|one, next| one > next), "{left:?}");
-    // What has no pages is as it is.
+    // A response without pages is returned unchanged.
     let result = client.call("getPet", json!({ "id": "7" })).result();
     assert!(result["_meta"].get("doorward/pages").is_none(), "{result}");
     let gateway = start(&api, ", pages: {most: 2}");
     let result = Modern::new(&gateway, "/mcp/pets").call("listCards", json!({})).result();
     assert_eq!(result["structuredContent"]["result"], json!([1, 2, 1, 2]));
     assert_eq!(result["_meta"]["doorward/pages"], json!({ "pages": 2, "more": true }));
-    // By what the answer says; what is shown is shown with each.
+    // Pages linked by the response body. The credential is sent with each request.
     let security = "security: {key: k-7, session: s-8}";
     let rule = format!(", pages: {{next: /next, query: cursor, items: /data/items}}, {security}");
     let gateway = start(&api, &rule);
@@ -372,7 +372,7 @@ fn each_operation_is_shown_what_it_asks_for() {
     let got = api.last();
     assert_eq!(got.line, "GET /v1/feed?api_key=k+7 HTTP/1.1\r\n");
     assert!(got.headers.contains(&("cookie".into(), "sid=s-8".into())), "{:?}", got.headers);
-    // What is written of the server itself comes first.
+    // A credential in the server's own settings takes precedence.
     let shown = |got: &Got| {
         let shown = got.headers.iter().find(|(name, _)| name == "authorization");
         shown.map(|(_, value)| value.clone())
@@ -390,7 +390,7 @@ fn each_operation_is_shown_what_it_asks_for() {
         assert!(got.headers.iter().all(|(name, _)| name != "cookie"), "{got:?}");
     }
     assert!(gateway.log().iter().all(|line| !line.contains("t-9") && !line.contains("k+7")));
-    // What is no scheme, or cannot be shown, is told.
+    // An unknown security scheme, or one that cannot be used, is reported.
     for (rule, why) in [
         (", security: {other: x}", "no security scheme 'other': the document defines"),
         (", security: {unheard: x}", "'digest' is not a supported location"),

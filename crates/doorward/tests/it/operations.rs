@@ -1,4 +1,4 @@
-//! Operations of the admin API that are also commands: on the store and over HTTP they are the same.
+//! Operations of the admin API that are also commands: they return the same on the store and over HTTP.
 #![allow(clippy::unwrap_used)]
 
 use std::process::Output;
@@ -41,7 +41,7 @@ impl World {
         self.run(words, &["--admin-url", &url, "--key", &self.admin])
     }
 
-    /// The output, which is the same either way.
+    /// The output, which must be the same both ways.
     fn both(&self, words: &[&str]) -> String {
         let said = |output: &Output| {
             let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -100,7 +100,7 @@ fn commands_give_the_same_on_the_store_and_over_http() {
         std::io::Write::write_all(&mut child.stdin.take().unwrap(), b"secret").unwrap();
         assert!(child.wait().unwrap().success());
     }
-    // Compared once it is there: it may come between the two.
+    // Compare only after the usage has been stored, which could happen between the two commands.
     wait_for("what was used is counted", || gateway.told(&["usage"]).contains("acme"));
     assert!(world.both(&["usage"]).contains("acme"));
     for words in [
@@ -139,7 +139,7 @@ fn commands_give_the_same_on_the_store_and_over_http() {
     let call: Value = serde_json::from_str(call.lines().next().unwrap()).unwrap();
     let shown = world.both(&["audit", "show", call["id"].as_str().unwrap()]);
     assert!(shown.contains("\"tool\"") || shown.contains("sample"), "{shown}");
-    // What is still being written is seen by the later one alone: what is verified is compared in what does not grow.
+    // The log grows between the two commands, so compare only what does not grow.
     for words in [&["audit", "verify"][..], &["audit", "verify", "--json"]] {
         for output in [world.on_store(words), world.over_http(words)] {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
@@ -242,13 +242,13 @@ fn limits_and_what_is_used_of_them_are_shown() {
     let limits = world.both(&["limits", "list"]);
     assert!(limits.contains("10 a day") && limits.contains("rate_limits.rules.calls"), "{limits}");
     assert!(world.both(&["prices", "--tool", "sample/add"]).contains("1 a call"));
-    // On the machine itself, quotas are known once a gateway has stored them.
+    // A command on the store sees quotas only after a gateway has stored them.
     wait_for("they are stored", || {
         let used = world.on_store(&["limits", "use", "calls", "--json"]);
         let used: Value = serde_json::from_slice(&used.stdout).unwrap();
         used[2]["measures"][1]["used"] == 8
     });
-    // Whoever sees a tenant alone names it.
+    // An administrator of a single tenant must name it.
     let admin = ["--user", "tom", "--in-tenant", "acme", "--role", "tenant-admin", "--administer"];
     let tom = gateway.key(&admin);
     let files = folder();
@@ -283,7 +283,7 @@ fn an_export_that_fails_is_behind_and_says_why() {
     assert!(all[1]["behind"].as_i64().unwrap() > 0 && all[1]["delivered"] == 0, "{all}");
     assert!(all[1]["oldest"].as_i64().unwrap() > 1_700_000_000_000);
     assert_eq!(all[1]["chains"][0]["delivered"], 0);
-    // On the machine itself, what the running gateway alone knows is missing.
+    // A command on the store cannot report what only the running gateway knows.
     let told = world.on_store(&["audit", "exports"]);
     let told = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.contains("siem") && told.contains("http"), "{told}");
@@ -306,7 +306,7 @@ fn groups_are_renamed_and_secrets_are_rekeyed_over_http() {
     let alice = world.get("/principals/user/alice");
     assert_eq!(alice["teams"], json!(["new"]), "{alice}");
     assert!(world.both(&["credentials", "list"]).contains("team \"new\""));
-    // Nobody gets by a name what was not theirs to give.
+    // Renaming a group must not grant permissions that the caller may not grant.
     let files = folder();
     let roles = doorward_policy::ready_made::find("administrators").unwrap().policies.to_owned()
         + "permit (principal in Team::\"bosses\", action in Action::\"administer\", resource);\n\
@@ -329,6 +329,6 @@ fn groups_are_renamed_and_secrets_are_rekeyed_over_http() {
     let count = rekey("?dry_run=true", &key).1["secrets"].as_u64().unwrap();
     assert!(count >= 1);
     assert_eq!(rekey("", &key).1["secrets"], count);
-    // The old key opens nothing: nothing is encrypted twice.
+    // The old key no longer decrypts anything, and nothing is encrypted twice.
     assert_eq!(rekey("", &key).0, 409);
 }

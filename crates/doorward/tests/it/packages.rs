@@ -1,4 +1,4 @@
-//! Packages as servers: from a registry of the test's own, over real sockets, to a tool that is called in a sandbox.
+//! Packages as servers: from a test registry, over real sockets, to a tool call in a sandbox.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::collections::HashMap;
@@ -48,10 +48,10 @@ require('readline').createInterface({ input: process.stdin }).on('line', (line) 
 });
 "#;
 
-/// What a registry answers, by path: status and body.
+/// The responses of a registry, by path: status and body.
 type Answers = HashMap<String, (u16, Vec<u8>)>;
 
-/// A registry of npm packages that does what a test wants of it.
+/// A registry of npm packages that a test controls.
 struct Registry {
     url: String,
     answers: Arc<Mutex<Answers>>,
@@ -94,7 +94,7 @@ impl Registry {
         self.put("/-/npm/v1/keys", json!({"keys": [key]}).to_string().into_bytes());
     }
 
-    /// Publishes a package with its only version, signed.
+    /// Publishes a package with a single, signed version.
     fn publish(&self, name: &str, version: &str, manifest: Value, files: &[(&str, &str)]) {
         let mut manifest = manifest;
         manifest["name"] = name.into();
@@ -123,7 +123,7 @@ impl Registry {
         self.put(&format!("/{name}"), document.to_string().into_bytes());
     }
 
-    /// Changes what the registry says of a package's only version.
+    /// Changes the registry's document about the only version of a package.
     fn change(&self, name: &str, version: &str, change: impl FnOnce(&mut Value)) {
         let mut document: Value =
             serde_json::from_slice(&self.answers.lock().unwrap()[&format!("/{name}")].1).unwrap();
@@ -156,7 +156,7 @@ fn answer(stream: TcpStream, known: &Mutex<Answers>, seen: &Mutex<Vec<String>>) 
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }
 
-/// A gzipped tar archive, by hand: names stand in it as they are.
+/// Builds a gzipped tar archive by hand, which leaves unsafe names as they are.
 fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     let mut plain = Vec::new();
     for (name, content) in files {
@@ -180,7 +180,7 @@ fn archive(files: &[(&str, &str)]) -> Vec<u8> {
     packed.finish().unwrap()
 }
 
-/// A folder with a configuration, whose packages everybody may read.
+/// A folder with a configuration, whose packages every user can read.
 struct World {
     folder: tempfile::TempDir,
     registry: Registry,
@@ -232,7 +232,7 @@ impl World {
         self.folder.path().join("doorward.packages.lock")
     }
 
-    /// A gateway with this configuration and its lock file, once it has started.
+    /// Starts a gateway with this configuration and its lock file.
     fn serve(&self) -> Gateway {
         let lock = self.lock_file();
         Gateway::start_with(&self.text(), &[("doorward.packages.lock", &lock)])
@@ -266,7 +266,7 @@ fn a_package_is_locked_run_in_a_sandbox_and_runs_offline_afterwards() {
     assert!(said.contains("greeter@1.0.0 has install scripts, which are not run"), "{said}");
     let text = std::fs::read_to_string(world.lock_file()).unwrap();
     let requests = world.registry.requests();
-    // From here on, there is no registry.
+    // From here on, the registry has no packages.
     world.registry.answers.lock().unwrap().clear();
     let gateway = world.serve();
     assert_eq!(call(&gateway, "greet", "Ada"), ("hello Ada".into(), false));
@@ -323,12 +323,12 @@ fn a_changed_byte_is_found_before_the_package_starts() {
     assert_eq!(gateway.states()[0]["state"], "down");
     assert!(world.refused(&["--check"]).contains("greeting/index.js' has changed"));
     drop(gateway);
-    // Fetched again as it was locked.
+    // The locked version is fetched again.
     std::fs::remove_dir_all(world.folder.path().join("packages")).unwrap();
     let gateway = world.serve();
     assert_eq!(call(&gateway, "greet", "Ada").0, "hello Ada");
     drop(gateway);
-    // And where the registry has something else by then, it is not taken.
+    // If the registry now serves other contents, the package is refused.
     std::fs::remove_dir_all(world.folder.path().join("packages")).unwrap();
     let evil = archive(&[
         ("package.json", r#"{"name": "greeting", "version": "1.2.0"}"#),
@@ -362,7 +362,7 @@ fn a_registry_that_changes_its_word_is_refused() {
     let said = update();
     assert!(said.contains("greeting@1.2.0") && said.contains("has no signature"), "{said}");
     again();
-    // A registry that signs nothing any more.
+    // A registry that no longer signs anything.
     world.registry.answers.lock().unwrap().remove("/-/npm/v1/keys");
     world.registry.change("greeting", "1.2.0", |release| release["dist"]["signatures"] = json!([]));
     let said = update();
@@ -374,7 +374,7 @@ fn a_registry_that_changes_its_word_is_refused() {
     let said = update();
     assert!(said.contains("signature is not valid"), "{said}");
     again();
-    // An archive that is another one than the registry says.
+    // An archive that does not match the registry's digest.
     world.registry.put("/greeting/-/greeting-1.2.0.tgz", archive(&[("x", "y")]));
     let said = update();
     assert!(said.contains("its content has changed"), "{said}");
@@ -448,7 +448,7 @@ fn a_bundle_is_run_from_a_file_with_the_users_values() {
     assert!(world.refused(&[]).contains("its content has changed"));
 }
 
-/// A zip archive without compression.
+/// Builds a zip archive without compression.
 fn zip(files: &[(&str, &str)]) -> Vec<u8> {
     let (mut out, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in files {
@@ -488,7 +488,7 @@ fn zip(files: &[(&str, &str)]) -> Vec<u8> {
 #[test]
 fn an_image_is_run_by_the_engine_closed_off() {
     let world = World::new();
-    // An engine that has the image, and runs the server in its place.
+    // A container engine that has the image and runs the server instead of a container.
     let server = world.folder.path().join("server.js");
     let inline = SERVER.replace(
         "const { greet } = require('greeting');",

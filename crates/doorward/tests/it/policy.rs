@@ -1,4 +1,4 @@
-//! Policies: what is listed and what is answered, how they change at run time, and their commands.
+//! Policies: what is listed and what can be called, how policies change at run time, and their commands.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::client::{Answer, Handshake, Modern};
@@ -36,7 +36,7 @@ fn key(gateway: &Gateway, arguments: &[&str]) -> String {
     gateway.told(&[&["keys", "create"], arguments].concat())
 }
 
-/// Once the gateway knows the key.
+/// A client with a key that the gateway already knows.
 fn at(gateway: &Gateway, path: &str, key: &str) -> Modern {
     let client = Modern::new(gateway, path).bearing(key);
     wait_for("the key is known", || client.ask("tools/list", json!({})).status != 401);
@@ -68,7 +68,7 @@ fn a_policy_alone_closes_the_gateway_and_nothing_is_permitted_by_default() {
         client.ask("resources/read", json!({ "uri": "sample+sample://clock" })).code(),
         -32602
     );
-    // An extension's method is nobody's to permit.
+    // Policies cannot permit a method of an extension.
     let server = at(&gateway, "/mcp/sample", &key(&gateway, &["--user", "alice"]));
     assert_eq!(server.ask("vendor/anything", json!({})).status, 404);
 }
@@ -130,9 +130,9 @@ fn what_is_hidden_cannot_be_told_from_what_is_absent() {
     assert_eq!(read(&some, "sample+sample://clock").code(), -32602);
     assert_eq!(read(&all, "sample+sample://clock").status, 200);
     assert!(read(&all, "sample+sample://clock").json().get("result").is_some());
-    // The operator reads why.
+    // The operator sees the reason.
     assert!(gateway.logged("no-slow") && gateway.logged("Nobody waits"));
-    // An endpoint of its own: neither in status nor words, whatever is sent (R2).
+    // At the endpoint of a hidden server, neither status nor text reveals it, whatever is sent (R2).
     for garbage in ["{", "[]", "{}", "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/list\"}"] {
         let post = |path: &str| {
             let mut headers = crate::support::client::JSON.to_vec();
@@ -150,7 +150,7 @@ fn what_is_hidden_cannot_be_told_from_what_is_absent() {
     }
 }
 
-/// A server that hangs is behind the gateway, and a caller who may not see it learns nothing by waiting.
+/// A server that hangs: a caller who may not see it learns nothing from the response time.
 #[test]
 fn a_hidden_server_costs_no_time() {
     let hanging = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -209,7 +209,7 @@ fn arguments_decide_and_the_reason_is_told() {
             refused.body
         );
     }
-    // A number that is too large to be one is no absent argument.
+    // A number that is too large for the policy language does not count as an absent argument.
     let body = client
         .body("tools/call", json!({ "name": "sample__add", "arguments": { "a": 7777, "b": 2 } }));
     let body: String = body.to_string().replace("7777", "1e999");
@@ -224,7 +224,7 @@ fn arguments_decide_and_the_reason_is_told() {
         crate::support::client::send(&gateway.address, "POST", "/mcp", &headers, body.as_bytes())
             .unwrap();
     assert_eq!((refused.status, refused.code()), (400, -32600), "{}", refused.body);
-    // The other tool of that name is another tool.
+    // The policy does not apply to the tool of the same name at the other server.
     assert_eq!(client.call("other__add", json!({ "a": 101, "b": 2 })).text(), "103");
     let session = Handshake::open_bearing(
         &gateway,
@@ -246,7 +246,7 @@ fn policies_change_while_the_gateway_runs_and_bad_ones_do_not() {
     let mut updates = client.listen(json!({ "resourceSubscriptions": ["sample+sample://clock"] }));
     write(&gateway, "permit (principal, action, resource in Server::\"other\");");
     assert_eq!(lists.message().unwrap()["method"], "notifications/tools/list_changed");
-    // What was promised to somebody in particular is promised anew, by the new policies.
+    // Subscriptions to resources end, so that the client subscribes again under the new policies.
     while updates.event().is_some() {}
     let after = names(&client.ask("tools/list", json!({})));
     assert!(after.len() < before && after.iter().all(|name| name.starts_with("other__")));
@@ -278,7 +278,7 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
     );
     wait_for("nothing is listed", || listed().is_empty());
     assert_eq!(gateway.told(&["policy", "diff", folder]), "nothing would change");
-    // Wrong policies, and those whose tests fail, are not applied.
+    // Invalid policies, and policies whose tests fail, are not applied.
     std::fs::write(
         gateway.folder.path().join("policies/bad.cedar"),
         "permit (principal, action, resource) when { x };",
@@ -338,7 +338,7 @@ fn policies_of_the_store_are_applied_and_rolled_back_by_commands() {
         (&denied["decision"]["code"], &denied["request"]["context"]["arguments"]["known"]["a"]),
         (&json!("not_permitted"), &json!(1))
     );
-    // All of it as configuration.
+    // Export everything as configuration files.
     let out = gateway.folder.path().join("exported");
     let exported = gateway.told(&["export", "--policies", out.to_str().unwrap()]);
     assert!(
@@ -386,7 +386,7 @@ fn policies_are_applied_and_rolled_back_over_http() {
         (200, json!({ "version": 1 }))
     );
     assert_eq!(listed() * 2, all, "in force as soon as it is told");
-    // An operator's key is enough, though no policy speaks of operators.
+    // An operator's key is sufficient, even if no policy mentions operators.
     assert_eq!(put("permit (principal, action, resource);").1["version"], 2);
     assert_eq!(listed(), all);
     assert_eq!(ask("POST", "/admin/v1/policies/rollback", json!({})).1["version"], 1);

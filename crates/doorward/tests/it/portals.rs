@@ -1,4 +1,4 @@
-//! Portals: what is selected is there, with its new names, and nothing else.
+//! Portals: they contain the selected entries under their new names, and nothing else.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::{Arc, Mutex};
@@ -47,7 +47,7 @@ fn a_portal_lists_exactly_its_selection() {
     assert_eq!(listed["tools"][2]["description"], "Adds what is to be added");
     assert_eq!(client.call("sum", json!({ "a": 1, "b": 2 })).text(), "3");
     assert_eq!(client.call("wait", json!({ "steps": 1, "pause_ms": 1 })).status, 200);
-    // What is not in it is not there, by whatever name.
+    // What the portal does not select cannot be reached under any name.
     for name in
         ["sample__add", "add", "other__slow", "other__add", "sample__slow", "none__x", "sample/add"]
     {
@@ -141,7 +141,7 @@ fn portals_are_made_and_taken_away_while_the_gateway_runs() {
     assert!(exported.contains("fresh") && exported.contains("say"), "{exported}");
     assert_eq!(admin("DELETE", "/admin/v1/portals/fresh", Value::Null).status, 200);
     assert_eq!(at().status, 404);
-    // What the configuration says is changed there.
+    // A portal of the configuration file can only be changed there.
     assert_eq!(admin("DELETE", "/admin/v1/portals/support", Value::Null).status, 409);
     std::fs::write(
         &gateway.config,
@@ -208,7 +208,7 @@ fn wrong_portals_are_told() {
     }
 }
 
-/// A server of files, and what it was asked for.
+/// A server of files, and the requests it received.
 fn files() -> (crate::support::hostile::Hostile, Arc<Mutex<Vec<String>>>) {
     let reached = Arc::new(Mutex::new(Vec::new()));
     let seen = reached.clone();
@@ -240,8 +240,8 @@ fn files() -> (crate::support::hostile::Hostile, Arc<Mutex<Vec<String>>>) {
     (server, reached)
 }
 
-/// What a portal or a policy names is compared as a text, and a server resolves it: nothing that steps out of it gets
-/// there, by no endpoint, method or spelling.
+/// Portals and policies compare a URI as text, but a server resolves it: a URI that leaves the permitted path reaches
+/// no server, at any endpoint, with any method or spelling.
 #[test]
 fn what_steps_out_of_a_uri_reaches_no_server() {
     let (server, reached) = files();
@@ -305,7 +305,7 @@ fn what_steps_out_of_a_uri_reaches_no_server() {
     }
 }
 
-/// What an operator forbids in plain letters is forbidden in all others, by policy and by portal.
+/// A URI that an operator forbids in plain letters is forbidden in every other spelling, by policies and by portals.
 #[test]
 fn what_a_uri_names_in_other_letters_is_forbidden_as_well() {
     let (server, reached) = files();

@@ -1,4 +1,4 @@
-//! Servers that are programs: their environment, their supervision, and that nothing of them is left.
+//! Servers that are programs: their environment, their supervision, and that no process is left behind.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::os::unix::fs::PermissionsExt;
@@ -8,7 +8,7 @@ use crate::support::client::{Handshake, Modern};
 use crate::support::{Gateway, wait_for};
 use serde_json::json;
 
-/// A server in a few lines of Python, of the handshake era: a real program with children.
+/// A small server of the handshake era in Python: a real program with child processes.
 const PROGRAM: &str = r#"
 import json, os, subprocess, sys
 child = subprocess.Popen(["sleep", "600"])
@@ -46,7 +46,7 @@ for line in sys.stdin:
     print(json.dumps(answer), flush=True)
 "#;
 
-/// Nothing that comes over the network can name a program to be started (regression R6).
+/// No network request can name a program to be started (regression R6).
 #[test]
 fn no_request_starts_a_program() {
     let gateway = Gateway::start("servers: {sample: {sample: true}}");
@@ -146,7 +146,7 @@ fn an_idle_program_gives_way_at_whichever_server_it_is() {
             assert_eq!(answer.text(), "echo", "{user} at {server}: {}", answer.body);
         }
     };
-    // A share is two, and beside all shares six programs run for the servers themselves.
+    // A caller's share is two. Beside all shares, six programs run for the servers themselves.
     for user in ["a", "b", "c", "d", "e", "f", "g"] {
         calls(user);
     }
@@ -165,7 +165,7 @@ fn programs_wait_for_sessions_to_come() {
     let serves: u32 = client.call(1, "pid", json!({})).text().parse().unwrap();
     assert!(ready.contains(&serves), "{serves} {ready:?}");
     wait_for("there are two again", || prestarted() == 2 && program.started().len() == 4);
-    // One that ends while it waits is not taken, and not started again at once.
+    // A waiting program that exits is not used, and not restarted at once.
     let dead = program.started()[3].0;
     let pid = nix::unistd::Pid::from_raw(i32::try_from(dead).unwrap());
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
@@ -188,7 +188,7 @@ fn a_program_gets_its_own_environment_only() {
     assert_eq!(env["SAID"], "yes");
     let own = ["MARK", "SAID"];
     let inherited = ["HOME", "LANG", "LOGNAME", "PATH", "SHELL", "TERM", "TMPDIR", "USER"];
-    // What Python itself adds under the C locale.
+    // Python itself adds `LC_CTYPE` under the C locale.
     for name in env.keys().filter(|name| *name != "LC_CTYPE") {
         assert!(
             own.contains(&name.as_str()) || inherited.contains(&name.as_str()),
@@ -214,7 +214,7 @@ fn a_program_that_dies_is_started_again() {
     wait_for("the dead one's child is gone", || !is_running(started[0].1));
 }
 
-/// A child of the program's holds its output open meanwhile.
+/// Meanwhile, a child of the program holds its output open.
 #[test]
 fn an_answer_at_the_end_of_a_program_needs_no_line_end() {
     let program = Program::new();
@@ -257,7 +257,7 @@ fn a_program_that_cannot_be_started_is_reported() {
     assert!(!answer.body.contains("nowhere"), "a path is told to a client: {}", answer.body);
 }
 
-/// Why a program has ended it has mostly said itself.
+/// A program usually prints why it exits.
 #[test]
 fn the_last_lines_of_a_program_that_ends_are_shown_to_operators() {
     let gateway = Gateway::start(
@@ -281,7 +281,7 @@ fn programs_get_no_file_that_was_left_open_for_the_gateway() {
     let program = format!("echo x >&9; ls /proc/self/fd >{}.new; mv {0}.new {0}", mark.display());
     let config = json!({ "servers": { "s": { "command": "/bin/sh", "args": ["-c", program] } } });
     std::fs::write(at("config"), config.to_string()).unwrap();
-    // The configuration itself may be such a file.
+    // The configuration file itself may be passed like this.
     let script = "exec 8<\"$1\" 9>\"$2\"; exec \"$0\" serve --listen 127.0.0.1:0 --admin 127.0.0.1:0 --config /dev/fd/8";
     let mut gateway = std::process::Command::new("/bin/sh")
         .args(["-c", script, env!("CARGO_BIN_EXE_doorward")])
@@ -294,19 +294,19 @@ fn programs_get_no_file_that_was_left_open_for_the_gateway() {
     gateway.kill().unwrap();
     gateway.wait().unwrap();
     assert_eq!(std::fs::read_to_string(&left).unwrap(), "");
-    // The last is the folder that lists them.
+    // The last one is the folder that lists them.
     let open = std::fs::read_to_string(&mark).unwrap();
     assert_eq!(open.split_whitespace().count(), 4, "{open}");
 }
 
-/// To most servers it makes no difference what their clients can do: one process serves all clients of a caller then.
+/// Most servers behave the same whatever their clients can do, so one process serves all clients of a caller.
 #[test]
 fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_difference() {
     let cannot = json!({});
     let roots = json!({ "roots": {} });
     let forms = json!({ "elicitation": { "form": {} } });
     let both = json!({ "roots": {}, "elicitation": { "form": {} } });
-    // With its own process, which nobody's sessions are with.
+    // Includes the process for the gateway's own requests, which no session uses.
     for (setting, after_each) in
         [("separate", [2, 3, 4]), ("shared", [2, 2, 2]), ("auto", [2, 3, 3])]
     {
@@ -326,8 +326,8 @@ fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_d
         if setting == "separate" {
             continue;
         }
-        // It asks. A client that cannot answer has that said for it; and from now on the server is told who can what,
-        // unless the operator knows better.
+        // The server sends a request to the client. If the client does not support it, the gateway responds with an
+        // error. From now on clients get separate processes by capability, unless the operator has decided otherwise.
         let told = of(&cannot).call("ask", json!({})).text();
         assert!(told.contains("roots") && told.contains("code"), "{setting}: {told}");
         let (apart, started) = (pid(&cannot), program.started().len());
@@ -338,7 +338,7 @@ fn one_program_serves_clients_that_can_do_different_things_where_that_makes_no_d
     }
 }
 
-/// What a client has only listed with is not needed for long.
+/// A program that a client only used for listing is not needed for long.
 #[test]
 fn a_program_that_has_only_listed_ends_sooner() {
     let program = Program::new();

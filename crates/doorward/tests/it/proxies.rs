@@ -1,4 +1,4 @@
-//! A gateway that connects by the proxy of its environment.
+//! A gateway that connects through the proxy of its environment.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -10,8 +10,8 @@ use crate::support::client::Modern;
 use crate::support::hostile::{Era, scripted};
 use serde_json::json;
 
-/// A proxy that leads everything to one place, and keeps what it was asked: no real one can be told that a name leads
-/// to this machine.
+/// A proxy that connects everything to one address and stores the requests it receives. A real proxy cannot be told
+/// to resolve a name to this machine.
 struct Proxy {
     address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
@@ -81,7 +81,8 @@ fn servers_are_reached_by_the_proxy_of_the_environment() {
     assert!(
         asked.iter().all(|head| head.to_ascii_lowercase().contains(&shown.to_ascii_lowercase()))
     );
-    // The server itself is not shown it: a proxy takes it away (RFC 9110 section 11.7.1); this one does not.
+    // The server does not get the proxy's credential. A real proxy removes it (RFC 9110 section 11.7.1); this one
+    // does not.
     assert_eq!(Modern::new(&gateway, "/mcp/none").call("echo", json!({})).kind(), "unreachable");
     assert!(
         gateway.log().iter().all(|line| !line.contains("dXNlcjpwYXNz") && !line.contains("pass@"))
@@ -91,7 +92,7 @@ fn servers_are_reached_by_the_proxy_of_the_environment() {
 #[test]
 fn what_has_tls_goes_through_a_tunnel_and_what_is_here_goes_by_none() {
     let here = scripted(Era::Modern, |_| None);
-    // Whatever is at the end of the tunnel has no TLS: it is seen that one was asked for, and for where.
+    // The end of the tunnel does not speak TLS, but the proxy still sees the request for a tunnel and its target.
     let proxy = Proxy::leading_to(here.address);
     let by = format!("http://{}", proxy.address);
     let config = format!(

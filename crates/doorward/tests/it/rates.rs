@@ -1,4 +1,4 @@
-//! Rates, quotas and concurrency: counted by one gateway, and by several together.
+//! Rates, quotas and concurrency limits, in one gateway and shared between several.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -42,7 +42,7 @@ fn who_wants_to_know_is_told_what_is_left() {
     let refused = add(&client);
     assert_eq!(refused.status, 429);
     assert!(refused.header("ratelimit").unwrap().starts_with("\"per-user\";r=0;t=1"));
-    // Unless somebody wants it, answers say nothing of limits.
+    // Responses contain limits only if the operator wants them to.
     let silent = with("per-user: {per: [user], rate: 3/h}");
     let answer = add(&Modern::new(&silent, "/mcp"));
     assert_eq!((answer.status, answer.header("ratelimit")), (200, None));
@@ -72,7 +72,7 @@ fn what_is_beyond_a_limit_is_429_and_named() {
     assert!((1_190..=1_200).contains(&after), "{after}");
     assert_eq!(refused.header("ratelimit-policy"), Some("\"per-user\";q=3;w=3600"));
     assert_eq!(refused.header("ratelimit"), Some(format!("\"per-user\";r=0;t={after}").as_str()));
-    // Other tools are not counted; clients of the handshake era are told in words.
+    // Other tools are not counted. Clients of the handshake era get the limit as text.
     let other = client.call("other__add", json!({ "a": 1, "b": 1 }));
     assert_eq!(other.text(), "2");
     let session = Handshake::open(&gateway, "/mcp", "2025-11-25", json!({}));
@@ -114,7 +114,7 @@ fn weights_overrides_and_dry_runs() {
             if tool == "echo" { json!({ "text": "x" }) } else { json!({ "a": 1, "b": 1 }) };
         client.call(&format!("sample__{tool}"), arguments).status == 200
     };
-    // For globex an echo is more than there ever is.
+    // For globex, an echo costs more than the limit ever holds.
     assert!(!ok(&clients[1], "echo"));
     let refused = clients[1].call("sample__echo", json!({ "text": "x" }));
     assert_eq!(refused.json()["error"]["data"]["retryable"], false, "{}", refused.body);
@@ -156,23 +156,23 @@ fn calls_at_a_time_end_with_the_call_however_it_ends() {
     });
     assert_eq!(refused.load(Ordering::Relaxed), 4);
     wait_for("there is room again", || slow(0) == 200);
-    // A client that hangs up gives its place back, too.
+    // A client that disconnects frees its place as well.
     for _ in 0..2 {
         drop(begin_slow(&gateway));
     }
     wait_for("there is room again", || slow(0) == 200);
 }
 
-/// Takes five times a pause, in milliseconds. The status of the answer.
+/// Makes a call that takes five times the pause, in milliseconds. Returns the status of the response.
 fn slow(gateway: &Gateway, pause: u32) -> u16 {
     Modern::new(gateway, "/mcp").call("sample__slow", json!({ "pause_ms": pause })).status
 }
 
-/// A call that goes on as long as the client is there.
+/// Begins a call that runs as long as the client is connected.
 fn begin_slow(gateway: &Gateway) -> Stream {
     let client = Modern::new(gateway, "/mcp");
     let arguments = json!({ "steps": 100, "pause_ms": 300 });
-    // It tells how far it is, so that it is seen to have begun.
+    // The call reports progress, which shows that it has begun.
     let meta = json!({ "progressToken": 1 });
     let params = json!({ "name": "sample__slow", "arguments": arguments, "_meta": meta });
     let body = client.body("tools/call", params);
@@ -184,7 +184,7 @@ fn begin_slow(gateway: &Gateway) -> Stream {
     begun.unwrap()
 }
 
-/// How many of a second's calls, by as many clients at each of the gateways, come through.
+/// How many calls succeed within the time, with two clients at each gateway.
 fn pressed(gateways: &[&Gateway], time: Duration) -> usize {
     let passed = AtomicUsize::new(0);
     let end = Instant::now() + time;
@@ -220,7 +220,7 @@ fn two_gateways_hold_one_limit_within_a_twentieth() {
     let gateways = [sharing(port, rules), sharing(port, rules)];
     let gateways: Vec<&Gateway> = gateways.iter().collect();
     pressed(&gateways, Duration::from_millis(1_500));
-    // A machine that stands still presses too little: then it is tried anew. More than the limit is never allowed.
+    // A machine that pauses sends too few calls, so the test tries again. More than the limit is never allowed.
     let reached = (0..5).any(|_| {
         let (began, passed) = (Instant::now(), pressed(&gateways, Duration::from_secs(3)));
         let share = passed as f64 / (200.0 * began.elapsed().as_secs_f64());
@@ -228,7 +228,7 @@ fn two_gateways_hold_one_limit_within_a_twentieth() {
         share >= 0.95
     });
     assert!(reached, "the limit is never reached");
-    // A window is never exceeded.
+    // A window limit is never exceeded.
     let rules = "all: {window: 500/h}";
     let gateways = [sharing(port, rules), sharing(port, rules)];
     let passed = pressed(&gateways.iter().collect::<Vec<_>>(), Duration::from_secs(2));
@@ -266,15 +266,15 @@ fn when_the_store_is_away_each_limit_says_what_happens() {
     let echo = || client.call("sample__echo", json!({ "text": "x" }));
     let answer = add(&client);
     assert_eq!((answer.status, echo().status), (200, 200));
-    // What others have left is known from the store.
+    // The store knows what other gateways have used.
     assert!(answer.header("ratelimit").unwrap().starts_with("\"open\";r=4;t="));
-    // It hangs, then it is gone: the gateway waits for neither.
+    // Valkey first hangs and then stops. The gateway waits for neither.
     first.signal(nix::sys::signal::Signal::SIGSTOP);
     let began = Instant::now();
     wait_for("the closed one is refused", || echo().status == 429);
     assert!(echo().body.contains("cannot be checked"), "{}", echo().body);
     drop(first);
-    // The open one counts on by itself, and still holds.
+    // The rule that fails open is counted by this gateway alone, and still enforced.
     let passed = (0..20).filter(|_| add(&client).status == 200).count();
     assert!((4..=5).contains(&passed), "{passed}");
     assert!(began.elapsed() < Duration::from_secs(10));

@@ -1,4 +1,4 @@
-//! Every command of the README, in order, as a newcomer would type them.
+//! Runs every command of the README, in order, as a newcomer would type them.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::process::{Child, Command, Stdio};
@@ -39,7 +39,7 @@ fn free_port() -> u16 {
 fn every_command_of_the_readme_works() {
     let binary = std::path::Path::new(env!("CARGO_BIN_EXE_doorward"));
     let home = crate::support::folder();
-    // What the README takes for granted: the files of editors.
+    // Files of editors that the README assumes.
     for file in [".cursor/mcp.json", ".vscode/mcp.json"] {
         let path = home.path().join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -53,11 +53,11 @@ fn every_command_of_the_readme_works() {
     let mut served: Option<Served> = None;
     let mut ran = 0;
     for command in commands() {
-        // This very test is part of it.
+        // This test is part of that command.
         if command == "tests/run" {
             continue;
         }
-        // The binary under test is what cargo would build and run.
+        // Use the binary under test instead of the one that cargo would build.
         let line = command.replace("cargo run --release --", "doorward");
         let mut shell = Command::new("bash");
         shell
@@ -76,7 +76,7 @@ fn every_command_of_the_readme_works() {
             .env("DOORWARD_ADMIN", format!("127.0.0.1:{admin}"))
             .env("DOORWARD_URL", format!("http://127.0.0.1:{main}/mcp"))
             .env("DOORWARD_ADMIN_URL", format!("http://127.0.0.1:{admin}"));
-        // The first key is created in the store: a reader has no such variable yet.
+        // The first key is created in the store, before the reader has set this variable.
         if line.starts_with("doorward keys ") {
             shell.env_remove("DOORWARD_ADMIN_URL");
         }
@@ -100,7 +100,7 @@ fn every_command_of_the_readme_works() {
     assert!(ran >= 10, "only {ran} commands were found");
 }
 
-/// The snippets for clients are JSON, and the YAML is a configuration.
+/// The snippets for clients are valid JSON, and the YAML is a valid configuration.
 #[test]
 fn the_snippets_of_the_readme_can_be_used() {
     let mut blocks = README.split("\n```").skip(1).step_by(2);
@@ -123,7 +123,7 @@ fn the_snippets_of_the_readme_can_be_used() {
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
 }
 
-/// What `docs/configuration.md` says is what the gateway takes: its example, and every bound.
+/// `docs/configuration.md` matches the gateway: its example is valid, and it names every limit.
 #[test]
 fn the_configuration_page_is_complete() {
     let page = include_str!("../../../../docs/configuration.md");

@@ -1,4 +1,5 @@
-//! The audit log: a record of every call, on disk before a call that can change something, and never silently without.
+//! The audit log: every call has a record, which is on disk before a call that can change something; a call that
+//! cannot be recorded is refused.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::path::Path;
@@ -71,7 +72,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     assert_eq!(record["write"], true);
     assert_eq!(record["teams"], json!(["support"]));
     assert!(record["gateway_us"].is_u64() && record["upstream_us"].is_u64());
-    // RFC 8785: however they were written, equal arguments have one hash.
+    // RFC 8785: equal arguments have the same hash, however they are written.
     assert_eq!(all[1]["arguments"]["sha256"], record["arguments"]["sha256"]);
     assert!(all[1]["session"].is_string() && all[1]["session"].as_str().unwrap().len() == 16);
     assert!(record.get("payload").is_none() && record["arguments"].get("payload").is_none());
@@ -81,7 +82,7 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
         assert!(!told.contains(secret), "{told}");
     }
     assert!(told.contains("mine is [SECRET]"), "{told}");
-    // What did not come as far is on the record, too.
+    // Calls that were refused earlier are recorded as well.
     assert_eq!(search(&gateway, &["--text", "sample__absent", "--outcome", "error"]).len(), 0);
     assert_eq!(search(&gateway, &["--text", "caller.refused"])[0]["protocol"], "mcp");
     let acts = search(&gateway, &["--class", "acts", "--text", "\"key.create\""]);
@@ -90,14 +91,14 @@ fn a_record_says_who_did_what_and_what_came_of_it() {
     let shown = gateway.told(&["audit", "show", id]);
     assert!(shown.contains("\"opened\"") && shown.contains("\"closed\""), "{shown}");
     assert!(verified(&gateway).contains("the audit log is intact"));
-    // No secret stands in the database.
+    // The database contains no secret.
     let database = std::fs::read(gateway.folder.path().join("doorward.db-wal")).unwrap();
     let secret = key.as_bytes();
     assert!(!database.windows(secret.len()).any(|part| part == secret));
 }
 
-/// kill -9 at any moment: what was acknowledged is on the record, what was open is closed as unknown once, the
-/// chains are whole, and nothing was sent to the server that was not recorded first.
+/// kill -9 at any moment: acknowledged calls are recorded, open calls are closed as unknown once, the chains are
+/// intact, and no call reached the server without a record.
 #[test]
 fn kill_9_under_load_loses_no_acknowledged_record() {
     let rounds: usize =
@@ -162,8 +163,8 @@ fn readiness(gateway: &Gateway) -> u16 {
     get(&gateway.admin, "/readyz").0
 }
 
-/// While the database is away, calls that must be recorded are refused and nothing is sent; reads go on as
-/// long as there is room; and all is well again by itself.
+/// While the database is down, calls that must be recorded are refused and not sent; reads continue as long as the
+/// queue has room; and the gateway recovers by itself.
 #[test]
 fn while_the_database_is_away_nothing_is_done_unrecorded() {
     let folder = crate::support::folder();
@@ -172,7 +173,7 @@ fn while_the_database_is_away_nothing_is_done_unrecorded() {
         Gateway::start(&format!("store: {url}\n{WRITES}audit: {{write_timeout: 500ms}}\n"));
     let client = Modern::new(&gateway, "/mcp");
     assert_eq!(add(&client).status, 200);
-    // It hangs: the write has a deadline.
+    // The database hangs: the write has a deadline.
     database.signal(Signal::SIGSTOP);
     database.signal_children(Signal::SIGSTOP);
     let refused = add(&client);
@@ -200,7 +201,7 @@ fn while_the_database_is_away_nothing_is_done_unrecorded() {
     assert!(told(&["audit", "verify", "--trust-database"]).contains("the audit log is intact"));
 }
 
-/// A disk of a few megabytes, as root alone can make one.
+/// A disk of a few megabytes. Only root can create one.
 struct SmallDisk<'a>(&'a Path);
 
 impl<'a> SmallDisk<'a> {
@@ -254,7 +255,7 @@ fn an_end_that_was_cut_off_while_nobody_wrote_contradicts_the_anchor() {
     gateway.signal(Signal::SIGTERM);
     gateway.wait();
     assert!(verified(&gateway).contains("the audit log is intact"));
-    // Everything since the tenth record, with all that could tell of it.
+    // Delete everything since the tenth record, and all traces of it.
     let script = "import sqlite3, sys\n\
                   db = sqlite3.connect(sys.argv[1])\n\
                   db.execute(\"DELETE FROM audit_blocks WHERE writer <> 'acts' AND last_seq > 10\")\n\

@@ -1,4 +1,4 @@
-//! Regions and classes of data: which replicas a call may go to, and that it goes to no other.
+//! Regions and classes of data: to which replicas a call may go, and that it goes to no other.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::client::{Handshake, Modern};
@@ -7,7 +7,7 @@ use crate::support::hostile::{Era, Hostile, said, scripted};
 use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
-/// A replica that says where it is.
+/// A replica that returns its location.
 fn replica(era: Era, name: &'static str) -> (Hostile, Door) {
     let tool = |name: &str| json!({ "name": name, "inputSchema": { "type": "object" }, "annotations": { "readOnlyHint": true } });
     let tools = json!([tool("get"), tool("customers"), tool("notes")]);
@@ -62,7 +62,7 @@ fn data_goes_to_the_replicas_that_may_have_it_and_to_no_other_when_they_fail() {
     assert!(refused.body.contains("classes: secret"), "{}", refused.body);
     assert_eq!(refused.json()["error"]["data"]["retryable"], false);
 
-    // Not yet known to be down, then known: never the other.
+    // Before and after the gateway knows that the replica is down, it never uses the other region.
     let before = us_server.calls();
     eu.is(Mood::Shut);
     for _ in 0..10 {

@@ -1,4 +1,4 @@
-//! The gateway as a registry: what a caller may see is there, and nothing tells of the rest (attack T33).
+//! The gateway as a registry: it lists what a caller may see, and nothing reveals the rest (attack T33).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::client::{Answer, JSON, Modern, send};
@@ -13,7 +13,7 @@ fn ask(gateway: &Gateway, key: Option<&str>, path: &str) -> Answer {
     send(&gateway.address, "GET", path, &headers, b"").unwrap()
 }
 
-/// The entries of a list, by the names that they have at the gateway.
+/// The entries of a list, by their names at the gateway.
 fn titles(answer: &Answer) -> Vec<String> {
     assert_eq!(answer.status, 200, "{}", answer.body);
     let body = answer.json();
@@ -44,7 +44,7 @@ portals:
     assert_eq!(titles(&all), ["far", "own", "support", "tickets"]);
     assert_eq!(all.header("content-type"), Some("application/json"));
     assert_eq!(all.header("cache-control"), Some("no-store"));
-    // Nothing of what is behind the gateway.
+    // The list contains nothing about the servers behind the gateway.
     for secret in ["the-", "127.0.0.1:9", "x-secret"] {
         assert!(!all.body.contains(secret), "{secret}: {}", all.body);
     }
@@ -57,7 +57,7 @@ portals:
         assert_eq!(entry["_meta"][OFFICIAL]["status"], "active");
     }
     assert_eq!(entries[2]["server"]["description"], "For the support team");
-    // A client that follows a remote is where the entry says.
+    // A client that follows a remote URL finds what the entry describes.
     for name in ["tickets", "support"] {
         let client = Modern::new(&gateway, &format!("/mcp/{name}"));
         assert!(
@@ -70,7 +70,7 @@ portals:
     for absent in ["off", "none", "far2"] {
         assert_eq!(ask(&gateway, None, &versions(absent)).status, 404);
     }
-    // Page by page.
+    // The list is read page by page.
     let mut path = "/v0.1/servers?limit=3".to_owned();
     let first = ask(&gateway, None, &path);
     assert_eq!(titles(&first), ["far", "own", "support"]);
@@ -114,7 +114,8 @@ permit (principal == User::"alice", action == Action::"list", resource == Portal
 permit (principal == User::"bob", action in Action::"use", resource);
 "#;
 
-/// Told from a server that was never there by nothing: lists, counts, searches, pages and direct names are the same.
+/// Asserts that a server cannot be distinguished from one that never existed: in lists, counts, searches, pages and
+/// direct requests.
 fn is_absent(gateway: &Gateway, key: &str, name: &str) {
     let list = ask(gateway, Some(key), "/v0.1/servers");
     assert!(!list.body.contains(name), "{}", list.body);
@@ -147,7 +148,7 @@ portals: {{support: {{servers: [tickets]}}, wages: {{servers: [payroll]}}}}
     let narrow = gateway.key(&["--user", "bob", "--server", "mail"]);
     let carol = gateway.key(&["--user", "carol"]);
     let list = |key: &str| titles(&ask(&gateway, Some(key), "/v0.1/servers"));
-    // Where there are keys, a stranger learns nothing and is told how to log in.
+    // With authentication on, an unauthenticated client learns nothing except how to log in.
     for path in ["/v0.1/servers", &versions("tickets"), &versions("nowhere"), "/v0.1/nothing"] {
         let stranger = ask(&gateway, None, path);
         assert_eq!(stranger.status, 401, "{path}");
@@ -158,7 +159,7 @@ portals: {{support: {{servers: [tickets]}}, wages: {{servers: [payroll]}}}}
     wait_for("the servers are seen", || list(&bob).len() == 5);
     assert_eq!(list(&bob), ["mail", "payroll", "support", "tickets", "wages"]);
     assert_eq!(list(&alice), ["support", "tickets"]);
-    // A portal is listed for whoever sees a server in it; `mail` is in none.
+    // A portal is listed for callers who may see a server in it; `mail` is in none.
     assert_eq!(list(&narrow), ["mail"]);
     assert_eq!(list(&carol), Vec::<String>::new());
     for (key, hidden) in [
@@ -170,11 +171,11 @@ portals: {{support: {{servers: [tickets]}}, wages: {{servers: [payroll]}}}}
             is_absent(&gateway, key, name);
         }
     }
-    // A page of what one sees has no gap where others see more.
+    // A caller's pages have no gaps where other callers see more.
     let page = ask(&gateway, Some(&alice), "/v0.1/servers?limit=1").json();
     assert_eq!(page["servers"][0]["server"]["title"], "support");
     assert_eq!(page["metadata"]["count"], 1);
-    // The same at the endpoints that the remotes name.
+    // The endpoints that the remotes name behave the same.
     for (name, there) in [("tickets", true), ("payroll", false)] {
         let client = Modern::new(&gateway, &format!("/mcp/{name}")).bearing(&alice);
         assert_eq!(client.ask("tools/list", json!({})).status == 200, there, "{name}");
@@ -204,7 +205,7 @@ fn the_life_of_a_server_is_seen_in_its_entry() {
     let version = before["server"]["version"].as_str().unwrap();
     let old = ask(&gateway, None, &format!("{}/{version}", versions("tickets")));
     assert_eq!(old.status, 404);
-    // Whoever reads on from where they were is told of it.
+    // A client that polls for updates receives the change.
     let updated = ask(&gateway, None, &format!("/v0.1/servers?updated_since={since}&search=tick"));
     assert_eq!(titles(&updated), ["tickets"]);
     let later = ask(&gateway, None, "/v0.1/servers?updated_since=2999-01-01T00:00:00Z");
@@ -250,7 +251,7 @@ portals: {support: {servers: [tickets], description: For the support team}}
     };
     let list = || titles(&open(&[], "/v0.1/servers"));
     assert_eq!(list(), ["mail", "support"]);
-    // With a credential, it is what that one may see; with a bad one, nothing.
+    // A valid credential shows what its owner may see; an invalid one shows nothing.
     wait_for("the key is known", || ask(&gateway, Some(&key), "/v0.1/servers").status == 200);
     assert_eq!(titles(&ask(&gateway, Some(&key), "/v0.1/servers")).len(), 4);
     assert_eq!(ask(&gateway, Some("dw_nonsense"), "/v0.1/servers").status, 401);
@@ -260,7 +261,7 @@ portals: {support: {servers: [tickets], description: For the support team}}
         assert_eq!((found.status, &found.body), (404, &nowhere.body), "{name}");
     }
     assert_eq!(open(&[], &format!("{}/latest", versions("mail"))).status, 200);
-    // Pages of other origins may read it, and nothing else; a foreign host is refused as ever.
+    // Pages of other origins may read the registry, and nothing else. A foreign host is refused as usual.
     let far = ("origin", "vscode-file://vscode-app");
     let answer = open(&[far], "/v0.1/servers?limit=1");
     assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, Some("*")));

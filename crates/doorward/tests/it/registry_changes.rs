@@ -1,5 +1,5 @@
-//! What a registry deletes and takes back, entries that are no good, and who may have a registry read: by two gateways, and
-//! by administrators.
+//! Entries that a registry deletes or restores, invalid entries, and who may trigger a poll: with two gateways, and
+//! with administrators.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::client::{JSON, send};
@@ -28,7 +28,8 @@ fn a_deleted_version_is_honoured_although_another_is_the_latest_now() {
     step(&gateway, "weather", "look", json!({}));
     step(&gateway, "weather", "approve", json!({}));
     step(&gateway, "weather", "activate", json!({}));
-    // As the official registry does it: what was deleted is not the latest any more, and of the latest nothing is new.
+    // As in the official registry, a deleted version is no longer the latest, and the list of latest versions does
+    // not contain the deletion.
     let gone = item("a.b/weather", remote(&url), at("2026-01-03T00:00:00Z", "deleted", false));
     let body = page(&[gone], None);
     registry.answers(move |path| {
@@ -39,7 +40,7 @@ fn a_deleted_version_is_honoured_although_another_is_the_latest_now() {
     wait_for("it is taken out of use", || life(&gateway, "weather") == "quarantined");
     let reason = entry(&store, "a.b/weather")["reason"].to_string();
     assert!(reason.contains("stolen"), "{reason}");
-    // Whoever releases it has the last word.
+    // The person who releases the server has the last word.
     step(&gateway, "weather", "release", json!({ "reason": "checked" }));
     read_again(&registry, &store);
     assert_eq!(life(&gateway, "weather"), "active");
@@ -56,7 +57,7 @@ fn what_is_not_listed_any_more_is_withdrawn_and_an_empty_registry_changes_nothin
         registry.answers(move |_| body.clone());
     };
     let body = items(&["a.b/one", "a.b/two"]);
-    // Without times, all of it is read each time.
+    // A registry without timestamps is read completely each time.
     let registry = Registry::start(move |_| body.clone());
     let gateway = Gateway::start(&registry.config(""));
     let store = store_in(gateway.folder.path());
@@ -77,7 +78,7 @@ fn what_is_not_listed_any_more_is_withdrawn_and_an_empty_registry_changes_nothin
         state(&store)["problem"].as_str().is_some_and(|it| it.contains("no entries any more"))
     });
     both("retired", "proposed");
-    // What the registry itself has withdrawn comes back; what a reviewer has rejected does not.
+    // An entry that the registry itself had withdrawn comes back; one that a reviewer rejected does not.
     step(&gateway, "two", "reject", json!({}));
     show(&registry, &["a.b/one", "a.b/two"]);
     read_again(&registry, &store);
@@ -121,12 +122,12 @@ fn two_gateways_do_not_read_a_registry_at_once() {
     let config = format!("store: {store}\n{}", registry.config(""));
     let (first, second) = (Gateway::start(&config), Gateway::start(&config));
     wait_for("one of them reads", || registry.asked().len() == 1);
-    // Due again while it is being read: whoever is first waits for the end.
+    // The poll becomes due again while it is running; the first gateway waits for its end.
     told(&store, &["registries", "read", "public"]);
     let body = page(&[item("a.b/weather", remote("https://a.example/mcp"), json!({}))], None);
     send_page.send(body.clone()).unwrap();
     wait_for("it is read once more", || registry.asked().len() == 2);
-    // The first reading has ended before the second has begun.
+    // The first poll has ended before the second one begins.
     assert!(!state(&store)["read"].is_null());
     send_page.send(body).unwrap();
     wait_for("that is over", || state(&store)["next"].as_i64().is_some_and(|next| next > 0));
@@ -157,7 +158,7 @@ fn who_may_not_operate_the_gateway_does_not_have_registries_read() {
     assert_eq!(ask(&auditor, "GET", "/public/entries").status, 200);
     assert_eq!(ask(&biller, "GET", "").status, 403);
     assert_eq!(ask(&biller, "GET", "/public/entries").status, 403);
-    // Who may not see a registry does not learn whether it exists.
+    // A caller who may not see a registry does not learn whether it exists.
     let refusals = ["public", "none"].map(|name| ask(&biller, "POST", &format!("/{name}/read")));
     assert_eq!(refusals.each_ref().map(|it| it.status), [403, 403]);
     assert_eq!(ask(&auditor, "POST", "/public/read").status, 403);

@@ -1,5 +1,5 @@
-//! Other registries as sources: their entries become proposals, which somebody has to approve; nothing that they say is
-//! connected to or run before (attacks T13, T14, T33; R6).
+//! Other registries as sources: their entries become proposals that a person must approve. Before that, the gateway
+//! connects to nothing and runs nothing that they name (attacks T13, T14, T33; R6).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::net::TcpListener;
@@ -20,7 +20,7 @@ fn story(store: Option<String>) {
     let store = store.unwrap_or_else(|| store_in(folder.path()));
     let server = hostile::start(Era::Modern, |_, _| {});
     let url = format!("http://localhost:{}/mcp", server.address.port());
-    // Whoever connects before a review is seen.
+    // This listener notices any connection before the review.
     let watched = TcpListener::bind("127.0.0.1:0").unwrap();
     let watched_url = format!("http://localhost:{}/mcp", watched.local_addr().unwrap().port());
     watched.set_nonblocking(true).unwrap();
@@ -72,7 +72,7 @@ fn story(store: Option<String>) {
     };
     let proposed = |name: &str| ("proposed".to_owned(), Some(name.to_owned()));
     assert_eq!(told_of("io.github.acme/weather"), proposed("weather"));
-    // Names that are taken, by another entry or by the file, are not taken over.
+    // Names that another entry or the file already uses are not overwritten.
     assert_eq!(told_of("io.github.other/weather"), proposed("io.github.other.weather"));
     assert_eq!(told_of("io.github.acme/own"), proposed("io.github.acme.own"));
     let reason = entry(&store, "io.github.acme/tool")["reason"].to_string();
@@ -89,7 +89,7 @@ fn story(store: Option<String>) {
     );
     assert!(asked.iter().all(|head| head.contains("x-secret: the-header")));
     assert_eq!(life(&gateway, "weather"), "proposed");
-    // Not served, not listed, not connected to.
+    // The server is not served, listed or connected to.
     let client = Modern::new(&gateway, "/mcp");
     assert!(!client.ask("tools/list", json!({})).body.contains("weather"));
     assert!(!crate::support::client::get(&gateway.address, "/v0.1/servers").1.contains("weather"));
@@ -104,7 +104,7 @@ fn story(store: Option<String>) {
         crate::support::client::get(&gateway.address, "/v0.1/servers").1.contains("/mcp/weather")
     );
 
-    // What is deleted there is withdrawn, or taken out of use.
+    // An entry deleted in the registry is withdrawn, or taken out of use if it was approved.
     let gone = json!({ "updatedAt": "2026-01-03T00:00:00Z", "status": "deleted", "isLatest": true,
         "statusMessage": "It was malware" });
     let deleted = page(
@@ -132,7 +132,7 @@ fn story(store: Option<String>) {
     read_again(&registry, &store);
     assert_eq!(life(&gateway, "weather"), "active");
 
-    // What differs from what is in use is not put in its place.
+    // A changed entry does not replace the server in use.
     let other = page(&[item("io.github.acme/weather", remote(&watched_url), json!({}))], None);
     registry.answers(move |_| other.clone());
     read_again(&registry, &store);
@@ -155,10 +155,10 @@ fn entries_are_proposed_reviewed_and_deleted_on_postgresql() {
     story(Some(store));
 }
 
-/// Answers that must not be taken, and the problems that are noted for them.
+/// Responses that must be refused, and the problem recorded for each.
 type Hostile = Vec<(&'static str, Box<dyn Fn(&str) -> String + Send>)>;
 
-/// Reads a registry that answers like that, and then one that behaves.
+/// Polls a registry with these responses, and then one that behaves.
 fn reads_hostile(answers: Hostile) {
     let registry = Registry::start(|_| "HTTP/1.1 500 Oh\r\ncontent-length: 0\r\n\r\n".into());
     let gateway = Gateway::start(&registry.config(""));
@@ -224,12 +224,12 @@ fn a_flood_of_entries_waits_for_the_reviewers() {
     let store = store_in(gateway.folder.path());
     let states = || state(&store)["states"].clone();
     wait_for("the registry is read", || states() == json!({ "proposed": 20, "waiting": 30 }));
-    // Each one that is decided makes room for another.
+    // Each decided proposal makes room for another one.
     step(&gateway, "s00", "reject", json!({}));
     step(&gateway, "s01", "reject", json!({}));
     read_again(&registry, &store);
     wait_for("the next are proposed", || states() == json!({ "proposed": 22, "waiting": 28 }));
-    // What was rejected stays so.
+    // A rejected proposal stays rejected.
     assert_eq!(life(&gateway, "s00"), "retired");
 }
 
@@ -243,7 +243,7 @@ fn of_many_gateways_one_reads_a_registry_and_only_when_it_is_due() {
     let second = Gateway::start(&config);
     wait_for("the registry is read", || !state(&store)["read"].is_null());
     drop((first, second));
-    // Nor is it read because a gateway starts.
+    // Starting a gateway does not trigger a poll either.
     let third = Gateway::start(&config);
     let next = state(&store)["next"].as_i64().unwrap();
     let read = state(&store)["read"].as_i64().unwrap();

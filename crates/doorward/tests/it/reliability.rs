@@ -1,4 +1,4 @@
-//! Servers that are slow, fail or are overloaded: retries, circuit breakers and waiting calls.
+//! Servers that are slow, fail or are overloaded: retries, circuit breakers and queued calls.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{Read, Write};
@@ -12,14 +12,14 @@ use crate::support::hostile::{Asked, Era, Hostile, said, scripted};
 use crate::support::{Gateway, wait_for};
 use serde_json::{Value, json};
 
-/// Which way, and after how many bytes, a connection is cut.
+/// In which direction, and after how many bytes, a connection is cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Cut {
     Up(usize),
     Down(usize),
 }
 
-/// Stands between the gateway and a server, and cuts the connection where it is told to, once.
+/// A proxy between the gateway and a server that cuts one connection where it is told to.
 struct Cutter {
     address: SocketAddr,
     cut: Arc<Mutex<Option<Cut>>>,
@@ -98,7 +98,7 @@ fn tools() -> Value {
     ])
 }
 
-/// A server that does with a call what it is told.
+/// A server that handles calls as the test says.
 fn server(calls: impl Fn(&Asked) -> Value + Send + Sync + 'static) -> Hostile {
     scripted(Era::Modern, move |asked| match asked.message["method"].as_str()? {
         "tools/list" => Some(json!({ "tools": tools(), "ttlMs": 600_000, "cacheScope": "public" })),
@@ -111,7 +111,7 @@ fn config(address: SocketAddr, more: &str) -> String {
     format!("servers: {{s: {{url: \"http://{address}/mcp\"{more}}}}}\n")
 }
 
-/// Wherever the connection breaks: what writes reaches the server once at most, and what reads is answered.
+/// Wherever the connection breaks, a write reaches the server at most once, and a read is answered.
 #[test]
 fn a_write_is_never_sent_twice_and_a_read_is_answered_wherever_the_connection_breaks() {
     let server = server(|_| said("done"));
@@ -119,7 +119,7 @@ fn a_write_is_never_sent_twice_and_a_read_is_answered_wherever_the_connection_br
     let rule = ", reliability: {breaker: {off: true}, retries: {budget: 100, backoff: 1ms}}";
     let gateway = Gateway::start(&config(cutter.address, rule));
     let client = Modern::new(&gateway, "/mcp/s");
-    // How long a request and its answer are.
+    // The length of a request and of its response.
     let length = |is_up: bool| {
         let most = if is_up { Cut::Up(usize::MAX) } else { Cut::Down(usize::MAX) };
         cutter.arm(Some(most));
@@ -180,17 +180,17 @@ fn a_server_that_says_when_to_come_again_is_heard() {
         let began = Instant::now();
         (client.call(tool, json!({})), began.elapsed())
     };
-    // It has said that it did nothing: even what writes may come again, when it says so.
+    // The server says that it did nothing, so even a write can be retried when it allows.
     let (answer, took) = call("write", 1, 1);
     assert_eq!(answer.text(), "done");
     assert!(took >= Duration::from_secs(1), "{took:?}");
-    // Where it does not say so, only what reads; where it wants longer than there is, nothing.
+    // If it does not say so, only reads are retried. If it asks for more time than is left, nothing is.
     assert_eq!(call("write", 1, 0).0.kind(), "http_status");
     assert_eq!(call("get", 1, 0).0.text(), "done");
     let (answer, took) = call("get", 1, 3_600);
     assert_eq!(answer.kind(), "http_status");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    // No more often than it may.
+    // No more than the maximum number of attempts.
     assert_eq!(call("get", 9, 0).0.kind(), "http_status");
     assert_eq!(refusals.load(Ordering::SeqCst), 6);
     wait_for("retries are recorded", || {
@@ -258,7 +258,7 @@ fn a_server_that_fails_is_left_alone_and_taken_up_again() {
     };
     assert_eq!((circuit("s"), circuit("good")), ("open".into(), "closed".into()));
     assert_eq!(Modern::new(&gateway, "/mcp/good").call("get", json!({})).text(), "fine");
-    // One that finds out that nothing is better: for twice as long.
+    // The half-open circuit fails its trial call and opens again for twice as long.
     std::thread::sleep(Duration::from_millis(1_050));
     assert_eq!(circuit("s"), "half_open");
     assert_eq!(call().kind(), "http_status");
@@ -309,7 +309,7 @@ fn a_server_has_so_many_calls_at_a_time_and_so_many_wait() {
 #[test]
 fn how_many_calls_at_a_time_a_server_bears_is_found_out() {
     const CALLERS: usize = 48;
-    // It does four at a time; others wait there, and are counted.
+    // The server handles four calls at a time; others queue there and are counted.
     let free = Arc::new((Mutex::new(4), Condvar::new()));
     let (here, calls) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let (early, late) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
@@ -343,7 +343,7 @@ fn how_many_calls_at_a_time_a_server_bears_is_found_out() {
             });
         }
     });
-    // Some more than it does at once, so that it never waits for a call; and not all that would come.
+    // The gateway sends somewhat more than four, so that the server never idles, but not all that arrive.
     let (early, late) = (early.load(Ordering::SeqCst), late.load(Ordering::SeqCst));
     assert!(early > 4, "{early}");
     assert!(late < 32, "{late}");
@@ -382,7 +382,7 @@ fn each_attempt_has_its_time_and_all_together_have_theirs() {
         took < Duration::from_millis(2_300),
         "all attempts have the time of the call: {took:?}"
     );
-    // What may not be asked again is waited for.
+    // A call that must not be repeated keeps waiting for its response.
     let (answer, took) = timed("write", "always");
     assert_eq!(answer.kind(), "timeout");
     assert!(took > Duration::from_millis(1_900), "{took:?}");
@@ -423,7 +423,7 @@ fn a_server_is_told_how_much_time_there_is_where_it_wants_to_know() {
     }
 }
 
-/// A name is judged by what it is looked up as, and nobody is sent on to another place (attack T12).
+/// A name is checked by the addresses that it resolves to, and redirects are not followed (attack T12).
 #[test]
 fn a_server_at_public_addresses_only_is_found_at_no_other() {
     let server = server(|_| said("done"));
@@ -442,7 +442,7 @@ fn a_server_at_public_addresses_only_is_found_at_no_other() {
     assert_eq!(refused.kind(), "http_status", "{}", refused.body);
 }
 
-/// However long it is gone, and however often it is asked for.
+/// However long the server is down, and however often it is called.
 #[test]
 fn a_server_that_is_gone_costs_next_to_nothing() {
     let gone = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
@@ -466,7 +466,7 @@ fn a_server_that_is_gone_costs_next_to_nothing() {
             .split(' ')
             .filter_map(|word| word.parse().ok())
             .collect();
-        // utime and stime, in hundredths of a second (proc(5)); the state, a letter, is left out.
+        // utime and stime, in hundredths of a second (proc(5)), without the state field, which is a letter.
         fields[10] + fields[11]
     };
     let before = used();

@@ -46,7 +46,7 @@ fn a_file_may_be_replaced_and_be_a_link_through_another() {
         std::os::unix::fs::symlink(name, &link).unwrap();
         std::fs::rename(link, folder.join("..data")).unwrap();
     };
-    // As a configuration map is mounted.
+    // This is how Kubernetes mounts a ConfigMap.
     version("..one");
     let link = folder.join("new");
     std::os::unix::fs::symlink("..data/doorward.yaml", &link).unwrap();
@@ -54,7 +54,7 @@ fn a_file_may_be_replaced_and_be_a_link_through_another() {
     wait_for("the link is followed", || offers("one__add"));
     version("..two");
     wait_for("the new version is taken", || offers("two__add"));
-    // As editors save.
+    // This is how editors save.
     std::fs::write(folder.join("saved~"), "servers: {three: {sample: true}}").unwrap();
     std::fs::rename(folder.join("saved~"), &gateway.config).unwrap();
     wait_for("the saved file is taken", || offers("three__add"));
@@ -100,7 +100,7 @@ fn no_call_fails_for_twenty_reloads() {
                 }
             });
         }
-        // A call in flight with a server that is taken out goes on to its end.
+        // A running call of a removed server completes.
         let slow = scope.spawn(|| {
             client.call("flapping__slow", json!({ "steps": 10, "pause_ms": 100 })).text()
         });
@@ -124,7 +124,7 @@ fn no_call_fails_for_twenty_reloads() {
     assert_eq!(listening.message().unwrap()["method"], "notifications/resources/updated");
 }
 
-/// SIGTERM: a call ends well, streams end gracefully, nothing new is taken, the exit code is 0.
+/// SIGTERM: running calls complete, streams end gracefully, new connections are refused, and the exit code is 0.
 #[test]
 fn a_shutdown_lets_calls_end_and_streams_say_goodbye() {
     let mut gateway = Gateway::start("servers: {sample: {sample: true}}");

@@ -1,4 +1,4 @@
-//! A server with replicas: which is called, which are out of rotation, and what happens to a caller's session.
+//! A server with replicas: which one is called, which are out of rotation, and what happens to a caller's session.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -19,7 +19,7 @@ fn tools() -> Value {
     ])
 }
 
-/// A replica that says its name, or what it is told to say.
+/// A replica that returns its name, or what the test sets.
 fn replica(
     era: Era,
     name: &'static str,
@@ -46,7 +46,7 @@ fn config(doors: &[&Door], rule: &str) -> String {
     format!("servers: {{s: {{replicas: [{}], {rule}}}}}\n", urls.join(", "))
 }
 
-/// Who answers, how often, in so many calls.
+/// How many of the calls each replica answered.
 fn answers(client: &Modern, tool: &str, times: usize) -> BTreeMap<String, usize> {
     let mut all = BTreeMap::new();
     for _ in 0..times {
@@ -81,7 +81,7 @@ fn calls_are_shared_and_go_on_when_one_is_killed() {
     assert_eq!(shares.len(), 3, "{shares:?}");
     assert!(shares.values().all(|share| *share > 30), "{shares:?}");
 
-    // Whatever was not sent goes to another, be it one that writes.
+    // A call that was not sent goes to another replica, even if it is a write.
     b.is(Mood::Shut);
     let shares = answers(&client, "write", 60);
     assert_eq!(shares.keys().collect::<Vec<_>>(), ["a", "c"], "{shares:?}");
@@ -140,7 +140,7 @@ fn one_that_hangs_holds_nobody_up_for_long() {
     let client = Modern::new(&gateway, "/mcp/s");
     other.is(Mood::Held);
     let began = Instant::now();
-    // What reads is asked elsewhere as soon as it is known that nobody answers.
+    // A read goes to another replica as soon as the gateway finds that this one is down.
     let shares = answers(&client, "get", 20);
     assert_eq!(shares.keys().collect::<Vec<_>>(), ["a"], "{shares:?}");
     assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
@@ -168,7 +168,7 @@ fn one_that_fails_is_passed_over_for_a_while() {
         answers(&client, "get", 5);
         states(&gateway)[1] == "ejected"
     });
-    // It can be reached, but nobody is sent there; what reads has been answered all the while.
+    // The replica is reachable but gets no calls. Reads have been answered all the time.
     assert_eq!(answers(&client, "write", 20).keys().collect::<Vec<_>>(), ["a"]);
     assert!(gateway.metric("doorward_retries_total{server=\"s\"}") >= 1.0);
     wait_for("it is recorded", || {
@@ -205,7 +205,7 @@ fn a_session_stays_where_it_is_and_its_loss_is_told_where_that_is_wanted() {
         } else {
             assert_ne!(answer.text(), home);
         }
-        // From then on it is somewhere else, and others are where they were.
+        // The caller then stays with another replica, and other callers stay where they were.
         let new = client.call(101, "write", json!({})).text();
         assert!(!new.is_empty() && new != home, "{new}");
         assert_eq!(client.call(102, "get", json!({})).text(), new);
@@ -215,7 +215,7 @@ fn a_session_stays_where_it_is_and_its_loss_is_told_where_that_is_wanted() {
     }
 }
 
-/// Where nothing is kept in sessions, callers go anywhere.
+/// With shared sessions, a caller may use any replica.
 #[test]
 fn shared_sessions_bind_nobody() {
     let replicas = ["a", "b"].map(|name| named(Era::Handshake, name));
@@ -259,13 +259,13 @@ fn replicas_come_and_go_as_a_file_says() {
     assert_eq!(answers(&client, "get", 20).keys().collect::<Vec<_>>(), ["a"]);
     std::fs::write(&file, format!("{}\n{}\n", one.url(), other.url())).unwrap();
     wait_for("the second is asked", || answers(&client, "get", 20).contains_key("b"));
-    // What is wrong with the file changes nothing, and is told.
+    // An invalid file changes nothing and is reported.
     std::fs::write(&file, "nonsense\n").unwrap();
     wait_for("it is told", || {
         gateway.states()[0]["problem"].as_str().is_some_and(|why| why.contains("line 1"))
     });
     assert_eq!(answers(&client, "get", 60).len(), 2);
-    // Calls of one that goes end well.
+    // Running calls of a replica that is removed complete.
     slow.store(9_000, Ordering::SeqCst);
     std::thread::scope(|scope| {
         let calling: Vec<_> =
@@ -297,13 +297,13 @@ fn each_address_of_a_name_is_a_replica() {
         state["name"] == "s" && state["replicas"].to_string().contains("at 127.0.0.1")
     };
     assert!(states.as_array().unwrap().iter().any(replica), "{states}");
-    // None of these is public.
+    // None of these addresses is public.
     let refused = Modern::new(&gateway, "/mcp/p").call("get", json!({}));
     assert_eq!(refused.kind(), "unreachable", "{}", refused.body);
     assert!(refused.body.contains("no replicas"), "{}", refused.body);
 }
 
-/// A task lives where it was made; nobody else knows of it.
+/// A task exists only at the replica that created it.
 #[test]
 fn what_goes_on_with_something_goes_where_it_is() {
     let server = |name: &'static str| {
@@ -378,7 +378,7 @@ fn what_goes_on_with_something_goes_where_it_is() {
     assert!(homes.len() > 1 && asked.len() > 1, "{homes:?} {asked:?}");
 }
 
-/// Any replica may be the one that learns of a change.
+/// Any replica may announce a change.
 #[test]
 fn changes_are_heard_from_whoever_tells_them() {
     let upstream = || Gateway::start("servers: {clock: {sample: true}}\n");

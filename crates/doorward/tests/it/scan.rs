@@ -1,4 +1,4 @@
-//! `doorward scan`: what somebody is about to install, scanned before anything of it is started.
+//! `doorward scan`: scans what somebody is about to install before anything of it is started.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -45,7 +45,7 @@ fn a_file_of_definitions_is_scanned_in_every_form() {
         assert_eq!(suspicious[0]["name"], "add");
         let signals = suspicious[0]["signals"].as_array().unwrap();
         assert_eq!(signals[0]["pointer"], "/description");
-        // What is found twice at a place is told once.
+        // Duplicate findings at the same place are reported once.
         let places = signals.iter().map(|it| (it["id"].to_string(), it["pointer"].to_string()));
         assert_eq!(places.collect::<BTreeSet<_>>().len(), signals.len(), "{signals:?}");
     }
@@ -69,7 +69,7 @@ fn a_file_of_definitions_is_scanned_in_every_form() {
     }
     std::fs::write(&path, json!([tools[1]]).to_string()).unwrap();
     assert_eq!(scan(&[text]).status.code(), Some(0));
-    // Rules of one's own are added; what they are not is told.
+    // Custom rules are added, and errors in them are reported.
     let rules = folder.path().join("rules.yaml");
     std::fs::write(
         &rules,

@@ -1,5 +1,5 @@
-//! The life of servers over real sockets: proposed by one, approved by another, served, deprecated, quarantined, retired;
-//! and what nobody can propose.
+//! The server lifecycle over real sockets: proposed by one user, approved by another, served, deprecated,
+//! quarantined, retired; and what nobody can propose.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::net::TcpListener;
@@ -21,7 +21,7 @@ permit (principal == User::"carol", action in [Action::"view", Action::"propose"
     Action::"approve", Action::"operate"], resource);
 "#;
 
-/// A folder with a store and policies, and somebody's keys.
+/// A folder with a store and policies, and the keys of several users.
 struct World {
     folder: tempfile::TempDir,
     store: String,
@@ -72,7 +72,7 @@ impl World {
         self.ask(gateway, who, "POST", path, body)
     }
 
-    /// A step that must be possible.
+    /// Performs a step that must succeed.
     fn step(&self, gateway: &Gateway, who: &str, step: &str, body: Value) -> Value {
         let done = self.post(gateway, who, &format!("/tickets/{step}"), body);
         assert_eq!(done.status, 200, "{step} by {who}: {}", done.body);
@@ -83,7 +83,7 @@ impl World {
         Modern::new(gateway, path).bearing(self.key("dave"))
     }
 
-    /// What every act on servers was, and who did it.
+    /// All acts on servers, and who performed them.
     fn acts(&self) -> Vec<(String, String)> {
         let text = told(&self.store, &["audit", "search", "--json", "--limit", "1000"]);
         let records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
@@ -100,7 +100,7 @@ impl World {
     }
 }
 
-/// The same server by a name, as proposals have it.
+/// The same server by host name, as proposals require.
 fn named(server: &Hostile) -> String {
     format!("http://localhost:{}/mcp", server.address.port())
 }
@@ -110,7 +110,7 @@ fn echoes(client: &Modern) -> bool {
     called.json()["result"].is_object() && called.text() == "hello"
 }
 
-/// Told from what was never there by nothing.
+/// Asserts that the server cannot be distinguished from one that never existed.
 fn is_absent(client: &Modern) {
     let here = client.call("tickets__echo", json!({ "text": "hello" }));
     let nowhere = client.call("nowhere__echo", json!({ "text": "hello" }));
@@ -132,7 +132,7 @@ fn story(store: Option<String>) {
         "contact": "support@example.com", "review_by": "2099-01-31" });
     let proposal =
         json!({ "name": "tickets", "settings": settings, "reason": "for the help desk" });
-    // Who may not is told so, and the others propose.
+    // A user without the permission is refused, and one with it can propose.
     assert_eq!(world.post(&gateway, "bob", "", proposal.clone()).status, 403);
     let made = world.post(&gateway, "alice", "", proposal);
     assert_eq!(made.status, 201, "{}", made.body);
@@ -144,7 +144,7 @@ fn story(store: Option<String>) {
     drop(gateway);
 
     let gateway = world.start();
-    // To allow private addresses takes more than to review.
+    // Allowing private addresses takes more permission than a review.
     let private = json!({ "allow_private": true });
     assert_eq!(world.post(&gateway, "bob", "/tickets/review", private.clone()).status, 403);
     world.step(&gateway, "carol", "review", private);
@@ -164,7 +164,7 @@ fn story(store: Option<String>) {
     let access = review["access"]["principals"].as_array().unwrap();
     let dave = access.iter().find(|one| one["name"] == "dave").unwrap();
     assert_eq!((&dave["kind"], &dave["tools"]["count"]), (&json!("user"), &json!(2)));
-    // Four eyes; and the approval is of what was reviewed.
+    // Approval takes two people and covers exactly the reviewed revision.
     let revision = review["server"]["revision"].as_i64().unwrap();
     let stale = json!({ "revision": revision - 1 });
     assert_eq!(world.post(&gateway, "bob", "/tickets/approve", stale).status, 409);
@@ -262,7 +262,7 @@ fn story(store: Option<String>) {
 }
 
 impl Gateway {
-    /// What a command of an operator's says.
+    /// The output of an operator's command.
     fn told_with(&self, world: &World, arguments: &[&str]) -> String {
         let output = crate::support::doorward()
             .args(arguments)
@@ -287,8 +287,8 @@ fn a_server_lives_from_proposal_to_retirement_on_postgresql() {
     story(Some(url));
 }
 
-/// R6: what runs on the gateway's machine, or reads from it, cannot be proposed; and nothing is connected to before review
-/// allows a look.
+/// R6: a proposal cannot name what runs on the gateway's machine or reads from it, and nothing is connected to before
+/// the review allows an inspection.
 #[test]
 fn a_proposal_runs_nothing_and_connects_to_nothing() {
     let world = World::new(None, "servers: {}");
@@ -317,7 +317,7 @@ fn a_proposal_runs_nothing_and_connects_to_nothing() {
     }
     assert!(!trace.exists());
     assert_eq!(children(gateway.pid()), 0);
-    // A listener that is nobody's: who connects to it, waits in its queue.
+    // A listener that never accepts: a connection would wait in its queue.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
     let connected = || listener.accept().is_ok();
@@ -328,7 +328,7 @@ fn a_proposal_runs_nothing_and_connects_to_nothing() {
     assert_eq!(refused.status, 409, "{}", refused.body);
     world.step(&gateway, "bob", "review", json!({}));
     assert!(world.ask(&gateway, "bob", "GET", "/tickets/review", json!({})).status == 200);
-    // Nor does the look connect to what is not public, unless that was allowed.
+    // The inspection does not connect to a private address either, unless that was allowed.
     let look = world.step(&gateway, "bob", "look", json!({}));
     assert!(look["problem"].as_str().unwrap().contains("public"), "{look}");
     assert!(!connected());
@@ -352,7 +352,8 @@ fn children(pid: u32) -> usize {
     children.map(|text| text.split_whitespace().count()).sum()
 }
 
-/// A look takes what a server says, and gives it nothing: no capability, no answer, and no more than its time.
+/// An inspection reads the server's definitions and gives it nothing: no capabilities, no responses, and a limited
+/// time.
 #[test]
 fn a_look_answers_nothing_that_a_server_asks() {
     let asked = Arc::new(AtomicUsize::new(0));
@@ -382,7 +383,8 @@ fn a_look_answers_nothing_that_a_server_asks() {
     assert_eq!(asked.load(Ordering::SeqCst), 1);
 }
 
-/// A server of the configuration file that is reviewed: not served before it is approved, and not after it is another.
+/// A server of the configuration file with required review: it is served only after approval, and not after it
+/// changes.
 #[test]
 fn a_server_of_the_file_is_reviewed_again_when_it_changes() {
     let (one, two) =
@@ -404,7 +406,7 @@ fn a_server_of_the_file_is_reviewed_again_when_it_changes() {
     approve();
     wait_for("the tool is served", || echoes(&client));
     let text = std::fs::read_to_string(&gateway.config).unwrap();
-    // What is for people needs no approval; another URL does.
+    // A change of its notes needs no new approval; a change of its URL does.
     let noted = text.replace("{url:", "{notes: 'mine', url:");
     std::fs::write(&gateway.config, &noted).unwrap();
     wait_for("the file is read", || show()["settings"]["notes"] == "mine");
@@ -418,7 +420,7 @@ fn a_server_of_the_file_is_reviewed_again_when_it_changes() {
     assert_eq!(two.calls(), 0);
     approve();
     wait_for("the tool is served", || echoes(&client));
-    // What was taken out by a reload, and by a step, leaves the log intact.
+    // Removing servers by a reload and by a step leaves the audit log intact.
     world.step(&gateway, "carol", "quarantine", json!({}));
     std::fs::write(&gateway.config, noted.replace("servers: {", "servers: {} # {")).unwrap();
     wait_for("it is gone from the file", || show()["settings"]["url"].is_null());
@@ -427,7 +429,7 @@ fn a_server_of_the_file_is_reviewed_again_when_it_changes() {
     assert_eq!(serde_json::from_str::<Value>(&verified).unwrap()["findings"], json!([]));
 }
 
-/// What the file trusts is served without a review, and can be taken out of use nevertheless.
+/// A server that the file trusts is served without a review, but can be quarantined.
 #[test]
 fn a_trusted_server_is_quarantined_and_released() {
     let world = World::new(None, "servers: {tickets: {sample: true}, other: {sample: true}}");
@@ -444,7 +446,7 @@ fn a_trusted_server_is_quarantined_and_released() {
     is_absent(&client);
     world.step(&gateway, "carol", "release", json!({}));
     wait_for("the tool is served", || echoes(&client));
-    // Its name is taken, in whatever case.
+    // The name is taken, in upper or lower case.
     let url = json!({ "url": "https://a.example/mcp" });
     let taken = world.post(&gateway, "alice", "", json!({ "name": "TICKETS", "settings": url }));
     assert_eq!(
@@ -456,7 +458,7 @@ fn a_trusted_server_is_quarantined_and_released() {
     assert_eq!(names, ["other", "tickets"]);
 }
 
-/// A review that is due is told once a day, by the log of events and a metric.
+/// A due review is reported once a day, by the event log and a metric.
 #[test]
 fn a_due_review_is_told() {
     let world = World::new(
@@ -487,7 +489,7 @@ fn get_metrics(world: &World, gateway: &Gateway) -> (u16, String) {
     (answer.status, answer.body)
 }
 
-/// The whole path by the command line.
+/// The whole lifecycle on the command line.
 #[test]
 fn the_command_line_takes_a_server_through_its_life() {
     let server = hostile::start(Era::Handshake, |_, _| {});
@@ -526,7 +528,7 @@ fn the_command_line_takes_a_server_through_its_life() {
     ];
     let (code, out) = run("alice", &propose);
     assert_eq!((code, out.as_str()), (0, "tickets is proposed (revision 1)\n"));
-    // What a client's file or a registry's package would run is not proposed.
+    // Programs that a client's file or a registry's package would run are not proposed.
     let client = world.folder.path().join("mcp.json");
     write(&client, json!({ "mcpServers": { "files": { "command": "npx", "args": ["-y", "x"] } } }));
     let propose = ["servers", "propose", "files", "--client-file", client.to_str().unwrap()];

@@ -16,7 +16,7 @@ fn resident(gateway: &Gateway) -> f64 {
     gateway.usage().1 as f64 * 1024.0
 }
 
-/// What an operator reads.
+/// The response of the admin API to an operator.
 fn told(gateway: &Gateway, path: &str) -> String {
     let bearer = format!("Bearer {}", gateway.key(&["--user", "root", "--admin"]));
     let shown = [("authorization", bearer.as_str())];
@@ -94,7 +94,7 @@ fn one_caller_has_no_more_than_their_share_of_streams() {
     at(&alice).listen(filter);
 }
 
-/// Made-up capabilities, each of which wants a session of its own with a server of the handshake era.
+/// Invented capabilities, each of which needs a separate session with a server of the handshake era.
 #[test]
 fn one_caller_opens_no_more_than_their_share_of_sessions_with_a_server() {
     let opened = Arc::new(AtomicUsize::new(0));
@@ -181,7 +181,7 @@ fn a_client_that_does_not_read_holds_little() {
     assert!(grown < 160.0, "{grown} MiB for three that read nothing");
 }
 
-/// Somebody calls a slow server as often as they can; nobody else is refused for it.
+/// One caller calls a slow server as often as they can; no other caller is refused for it.
 #[test]
 fn callers_take_turns_at_a_server_that_has_enough_to_do() {
     let gate = Arc::new((Mutex::new(false), Condvar::new()));
@@ -228,7 +228,7 @@ fn callers_take_turns_at_a_server_that_has_enough_to_do() {
     assert!(!answer.contains("overloaded"), "{answer}");
 }
 
-/// Results, each on a connection of its own, of which none is read.
+/// Many results, each on a separate connection, and none of them is read.
 #[test]
 fn results_that_nobody_reads_count_to_their_caller() {
     let server = with_habit(Era::Modern, |asked, out| {
@@ -240,7 +240,7 @@ fn results_that_nobody_reads_count_to_their_caller() {
                 true
             }
     });
-    // For each caller 32 MiB: two results, and two that wait for these.
+    // 32 MiB per caller: two results, and two more that wait for them.
     let gateway = Gateway::start(&format!(
         "limits: {{unread_bytes: 256MiB}}\nservers: {{s: {{url: \"{}\"}}}}",
         server.url()
@@ -259,15 +259,16 @@ fn results_that_nobody_reads_count_to_their_caller() {
     let refused = at(&mallory).send(&body, &[]);
     assert_eq!((refused.status, refused.kind().as_str()), (429, "overloaded"));
     assert!(refused.body.contains("limits.unread_bytes"), "{}", refused.body);
-    // Neither what others read nor what is small is refused.
+    // Other callers and small results are not refused.
     assert_eq!(at(&mallory).call("echo", json!({ "text": "small" })).text(), "small");
     assert_eq!(at(&alice).send(&body, &[]).text().len(), 12 << 20);
-    // Whoever leaves makes room.
+    // A client that disconnects makes room.
     drop(heads);
     wait_for("there is room", || at(&mallory).send(&body, &[]).status == 200);
 }
 
-/// What a server asks waits for the client for minutes: it is bounded by itself, and counts to the caller's share.
+/// A server's requests to a client may wait for minutes: they have a separate limit, and count towards the caller's
+/// share.
 #[test]
 fn questions_that_wait_are_bounded_in_bytes() {
     let server = with_habit(Era::Handshake, |asked, out| {
@@ -359,7 +360,8 @@ fn a_list_is_bounded_in_bytes() {
     assert!(failed.body.contains("limits.list_bytes"), "{}", failed.body);
 }
 
-/// However often a server says that its lists have changed, who listens hears it a few times a second, and keeps the stream.
+/// However often a server announces changes of its lists, a listener is notified a few times per second and keeps its
+/// stream.
 #[test]
 fn what_a_server_repeats_is_told_a_few_times_a_second() {
     let server = with_habit(Era::Handshake, |asked, out| {
@@ -400,12 +402,12 @@ fn what_a_server_repeats_is_told_a_few_times_a_second() {
     while std::time::Instant::now() < end {
         match stream.event() {
             Some(_) => heard += 1,
-            // Nothing for half a second, and the stream is there all the same.
+            // Nothing arrives for half a second, and the stream stays open.
             None => break,
         }
     }
     assert!(heard <= 16, "{heard} notices");
-    // A gateway without optimisations on a busy machine reads for a while, and may be late with its audit log meanwhile.
+    // A debug build on a busy machine takes a while to read, and may fall behind with its audit log.
     wait_for("calls are answered", || {
         client.call("echo", json!({ "text": "x" })).json()["result"].is_object()
     });

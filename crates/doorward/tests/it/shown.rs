@@ -1,4 +1,4 @@
-//! External text in output for people; and who may read what the gateway writes.
+//! Untrusted text in output for people, and who may read the files that the gateway writes.
 #![allow(clippy::unwrap_used)]
 
 use std::os::unix::fs::PermissionsExt;
@@ -11,7 +11,7 @@ use crate::support::hostile::{Era, said, scripted};
 use crate::support::{Gateway, doorward, wait_for};
 use serde_json::{Value, json};
 
-/// Moves the cursor, hides, reorders.
+/// Moves the cursor, hides text and reorders it.
 const TRICK: &str = "x\u{1b}[2J\u{202e}y\u{200b}\u{e0041}\u{9b}z";
 
 fn is_harmless(text: &str) -> bool {
@@ -57,7 +57,7 @@ fn nothing_that_a_server_writes_acts_on_a_terminal() {
         let told = gateway.told(arguments);
         assert!(is_harmless(&told), "{arguments:?}: {told}");
     }
-    // The same JSON, and what is verified to the byte.
+    // Machine-readable output stays unchanged: JSON, and what is verified byte by byte.
     let has_called = |text: &str| {
         let mut records = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         records.any(|record| record["target"] == TRICK)
@@ -155,7 +155,7 @@ fn what_the_gateway_writes_is_its_owners_alone() {
     crate::support::told(&store, &["keys", "create", "--user", "alice"]);
     let database = at("doorward.db");
     assert_eq!(mode(&database), 0o600);
-    // Of what is wider, others lose what they could do, with a word.
+    // If a file has wider permissions, those of other users are removed, with a warning.
     std::fs::set_permissions(&database, PermissionsExt::from_mode(0o644)).unwrap();
     let output = doorward().args(["keys", "list"]).env("DOORWARD_STORE", &store).output().unwrap();
     assert!(output.status.success());

@@ -1,4 +1,4 @@
-//! Servers and clients that write empty optional members, or values of the wrong type: each harms only itself.
+//! Servers and clients that send empty optional members or values of the wrong type: each affects only itself.
 #![allow(clippy::unwrap_used)]
 
 use crate::support::Gateway;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 const ERAS: [Era; 2] = [Era::Modern, Era::Handshake];
 
-/// A server with lists of its own, which says that it has all of them.
+/// A server with the given lists, which announces all of them.
 fn listing(era: Era, lists: impl Fn(&Asked) -> Option<Value> + Send + Sync + 'static) -> Hostile {
     with_habit(era, move |asked, out| {
         let about = json!({ "tools": {}, "prompts": {}, "resources": {}, "logging": null });
@@ -66,7 +66,7 @@ fn a_list_that_fails_takes_no_other_with_it() {
         json!({ "error": { "code": -32000, "message": "Method not found: it" } }),
         json!({ "httpStatus": 500 }),
         json!({ "httpStatus": 501 }),
-        // Nothing at all.
+        // No response at all, and an empty result.
         json!({ "httpStatus": 0 }),
         json!({}),
         json!({ "prompts": null, "resourceTemplates": null }),
@@ -101,7 +101,7 @@ fn a_list_that_fails_takes_no_other_with_it() {
                 assert_eq!(names(&client.ask("tools/list", json!({})), "tools"), ["echo", "bad"]);
                 let resources = client.ask("resources/list", json!({}));
                 assert_eq!(names(&resources, "resources"), ["b"], "{what}");
-                // At a server's own endpoint its own list says why it is not there.
+                // At the endpoint of a single server, its list returns the reason.
                 let prompts = client.ask("prompts/list", json!({}));
                 if failing == "prompts/list" && at < 5 {
                     assert!(prompts.json()["error"].is_object(), "{what}: {}", prompts.body);
@@ -119,7 +119,7 @@ fn a_list_that_fails_takes_no_other_with_it() {
     }
 }
 
-/// A call needs the tools alone, and says why there are none.
+/// A call needs only the list of tools, and reports why it is missing.
 #[test]
 fn a_call_fails_with_the_error_of_its_own_list() {
     for era in ERAS {
@@ -200,7 +200,7 @@ fn one_sloppy_item_makes_no_list_unreadable() {
     }
 }
 
-/// As a program writes it: it would match nothing that is meant.
+/// The pattern is written as a literal with slashes, which would never match what the author meant.
 #[test]
 fn a_pattern_with_slashes_and_flags_is_not_checked() {
     let server = listing(Era::Modern, |asked| {
@@ -216,7 +216,7 @@ fn a_pattern_with_slashes_and_flags_is_not_checked() {
     assert!(why.contains("a JavaScript literal"), "{why}");
 }
 
-/// Only the modern era has arguments that are mirrored in headers.
+/// Only the modern era mirrors arguments in headers.
 #[test]
 fn a_tool_of_the_handshake_era_is_not_lost_for_its_annotations_of_headers() {
     let server = listing(Era::Handshake, |asked| {

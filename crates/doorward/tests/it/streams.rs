@@ -1,4 +1,4 @@
-//! Streams: one by one, in order, unchanged, in constant memory (proof 3).
+//! Streams: messages arrive one by one, in order, unchanged, and in constant memory (proof 3).
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::Read;
@@ -21,7 +21,7 @@ fn gateway(modern: &Backend, old: &Backend) -> Gateway {
     ))
 }
 
-/// Reads 10,000 notifications, each with its number, then the answer.
+/// Reads `count` numbered notifications, then the response.
 fn read_all(mut stream: Stream, count: usize) {
     for number in 0..count {
         let message = stream.message().unwrap_or_else(|| panic!("the stream ended at {number}"));
@@ -83,15 +83,14 @@ fn a_large_event_arrives_whole() {
     }
 }
 
-/// A client that reads a byte now and then holds up nobody, and what it does not read stays with the
-/// server.
+/// A client that reads one byte at a time delays no other client, and what it does not read stays with the server.
 #[test]
 fn a_slow_reader_costs_constant_memory_and_holds_up_nobody() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (modern, old) = (backend(&runtime, Era::Modern), backend(&runtime, Era::Handshake));
     let gateway = gateway(&modern, &old);
     let (_, before) = gateway.usage();
-    // Far more than may be kept, and little enough to be read to its end when nobody reads along.
+    // Far more than the gateway may buffer, and little enough to be read to the end.
     let params = json!({ "name": "notify", "arguments": { "count": 20_000, "bytes": 6_000 } });
     let mut slow = Vec::new();
     for server in ["modern", "handshake"] {
@@ -121,7 +120,7 @@ fn a_slow_reader_costs_constant_memory_and_holds_up_nobody() {
     assert!(grown < 48 << 10, "grew by {grown} KiB");
     drop(slow);
     let open = || modern.seen.open.load(std::sync::atomic::Ordering::SeqCst);
-    // A handshake-era client's call goes on to its end without it: it may come back.
+    // A call of a handshake-era client continues without it, since the client may come back.
     let end = Instant::now() + 3 * crate::support::PATIENCE;
     while open() > 0 {
         assert!(Instant::now() < end, "the modern server was not told that nobody reads");
@@ -129,7 +128,7 @@ fn a_slow_reader_costs_constant_memory_and_holds_up_nobody() {
     }
 }
 
-/// A client that leaves is told on to the server, at once.
+/// When a client disconnects, the call is cancelled at the server at once.
 #[test]
 fn who_leaves_cancels_at_the_server() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -156,7 +155,7 @@ fn who_leaves_cancels_at_the_server() {
     }
 }
 
-/// A server that tells something and answers in one breath: nothing of it is lost.
+/// A server that sends a notification and the response at once: none of it is lost.
 #[test]
 fn what_is_told_just_before_the_answer_is_not_lost() {
     use crate::support::hostile::{self, begin_stream, result_text, said};

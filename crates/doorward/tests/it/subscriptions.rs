@@ -1,5 +1,5 @@
-//! A client that subscribes to something unavailable, or leaves early, takes nothing from others that listen to the
-//! same server.
+//! A client that subscribes to something unavailable, or leaves early, does not affect other clients that listen to
+//! the same server.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeSet;
@@ -13,10 +13,10 @@ use crate::support::hostile::{
 use crate::support::{Gateway, PROMPT, wait_for};
 use serde_json::{Value, json};
 
-/// What the server is listened to for, the latest last.
+/// The subscriptions that the server received, the latest last.
 type Seen = Arc<Mutex<Vec<BTreeSet<String>>>>;
 
-/// A server with resources; `habit` has a request to listen for itself where it returns `true`.
+/// A server with resources. `habit` handles a request to listen itself where it returns `true`.
 fn start(
     habit: impl Fn(&[String], &Asked, &mut TcpStream) -> bool + Send + Sync + 'static,
 ) -> (Hostile, Seen) {
@@ -75,7 +75,7 @@ fn wants(uri: &str) -> Value {
     json!({ "resourceSubscriptions": [uri] })
 }
 
-/// Listens to a resource; whether it was granted, and the stream.
+/// Listens to a resource. Returns whether it was granted, and the stream.
 fn listen(client: &Modern, uri: &str) -> (bool, crate::support::client::Stream) {
     let mut stream =
         client.open(&client.body("subscriptions/listen", json!({ "notifications": wants(uri) })));
@@ -87,7 +87,7 @@ fn listen(client: &Modern, uri: &str) -> (bool, crate::support::client::Stream) 
 #[test]
 fn who_leaves_before_the_server_has_agreed_is_subscribed_no_more() {
     let (server, seen) = start(|uris, _, out| {
-        // Of what is left alone, nothing is said as long as it is wanted.
+        // The server leaves these requests unanswered until the other side disconnects.
         let left = uris.iter().any(|uri| uri.starts_with("left:"));
         if left {
             until_closed(out);
@@ -110,8 +110,8 @@ fn who_leaves_before_the_server_has_agreed_is_subscribed_no_more() {
     });
 }
 
-/// A wish that the server refuses, by an error or by a status, is refused to whoever has it, at once; all others have theirs,
-/// and hear what they listen to.
+/// A subscription that the server refuses, with an error or a status, is refused at once to the client that requested
+/// it. Other clients get theirs, and their notifications.
 #[test]
 fn a_wish_that_is_refused_is_refused_to_one_alone() {
     type Refusal = fn(&Asked, &mut TcpStream);
@@ -206,8 +206,8 @@ fn a_host_is_a_name_and_a_port_on_both_listeners() {
     );
 }
 
-/// A server that does not answer keeps a listener waiting no longer for three wishes than for one, and the stream that
-/// has begun meanwhile acknowledges when it can.
+/// If a server does not respond, three subscriptions delay a listener no longer than one, and a stream that has
+/// already begun acknowledges them later.
 #[test]
 fn wishes_are_tried_beside_one_another_and_acknowledged_on_a_stream_that_has_begun() {
     let (server, _) = start(|uris, _, out| {

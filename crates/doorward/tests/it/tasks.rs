@@ -1,4 +1,4 @@
-//! Tasks, across the eras: presented to clients that support them, waited for on behalf of those that do not.
+//! Tasks across the eras: presented to clients that support them, and awaited for those that do not.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use crate::support::client::{Answer, Handshake, Modern, moment};
@@ -6,7 +6,7 @@ use crate::support::{Gateway, wait_for};
 use doorward_mcp::Era;
 use serde_json::{Value, json};
 
-/// A gateway before a server whose tools run as tasks and in no other way.
+/// A gateway in front of a server whose tools run only as tasks.
 struct World {
     gateway: Gateway,
     folder: tempfile::TempDir,
@@ -29,7 +29,7 @@ impl World {
         Modern::new(&self.gateway, "/mcp/t").with(capabilities)
     }
 
-    /// A client that knows tasks, and can be asked.
+    /// A client that supports tasks and elicitation.
     fn knowing(&self) -> Modern {
         self.client(json!({
             "elicitation": {}, "extensions": { "io.modelcontextprotocol/tasks": {} } }))
@@ -39,7 +39,7 @@ impl World {
         Handshake::open(&self.gateway, "/mcp/t", "2025-11-25", json!({ "elicitation": {} }))
     }
 
-    /// What the server has written down.
+    /// The log that the server has written.
     fn marks(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("marks")).unwrap_or_default()
     }
@@ -53,7 +53,7 @@ fn created(answer: &Answer) -> String {
     task["taskId"].as_str().unwrap().to_owned()
 }
 
-/// Looks at a task until it has a status.
+/// Polls a task until it has the status.
 fn until(client: &Modern, task: &str, status: &str) -> Value {
     let mut state = Value::Null;
     wait_for(&format!("the task is {status}"), || {
@@ -76,7 +76,7 @@ fn is_told_and_looked_at(era: Era) {
     let state = until(&client, &task, "completed");
     assert_eq!(state["result"]["content"][0]["text"], "done: None");
     assert!(!state.to_string().contains("related-task"), "{state}");
-    // A task that is over is not cancelled, and that is no error.
+    // Cancelling a task that has ended has no effect and is not an error.
     let over = client.ask("tasks/cancel", json!({ "taskId": task }));
     assert_eq!(over.result(), json!({ "resultType": "complete" }));
     assert_eq!(world.marks(), "");
@@ -121,7 +121,7 @@ fn asks_in_its_midst(era: Era) {
     let (key, asked) = state["inputRequests"].as_object().unwrap().iter().next().unwrap();
     assert_eq!(asked["method"], "elicitation/create");
     assert!(!asked.to_string().contains("related-task"), "{asked}");
-    // Answers to nothing that was asked change nothing.
+    // Responses to requests that were never made change nothing.
     let wrong = json!({ "taskId": task, "inputResponses": { "other": { "action": "accept" } } });
     client.ask("tasks/update", wrong).result();
     let right = json!({ "taskId": task, "inputResponses": { key: { "action": "accept" } } });
@@ -155,7 +155,7 @@ fn a_modern_client_without_tasks_waits_for_a_task_of_2025_11_25() {
     );
     assert_eq!(answer.text(), "done: accept");
     assert!(!answer.body.contains("related-task"), "{}", answer.body);
-    // A client that goes away cancels the task.
+    // Disconnecting cancels the task.
     let long = client.body("tools/call", json!({ "name": "long", "arguments": {} }));
     let connection = client.begin(&long);
     moment();

@@ -1,4 +1,4 @@
-//! Clients that connect with TLS, and a certificate that is replaced meanwhile.
+//! Clients that connect with TLS, and a certificate that is replaced while the gateway runs.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::io::{ErrorKind, Read, Write};
@@ -16,13 +16,13 @@ use serde_json::{Value, json};
 
 type Tls = StreamOwned<ClientConnection, TcpStream>;
 
-/// A folder with a certificate and its key, and a gateway that shows it.
+/// A folder with a certificate and its key, and a gateway that uses it.
 struct World {
     gateway: Gateway,
     folder: tempfile::TempDir,
 }
 
-/// Puts one of the certificates in place, as a whole.
+/// Replaces the certificate and key atomically.
 fn put(folder: &Path, name: &str) {
     for kind in ["key", "pem"] {
         let new = folder.join(format!("new.{kind}"));
@@ -46,7 +46,7 @@ impl World {
         self.connect_as(None).unwrap()
     }
 
-    /// With a client's certificate, if that is named: one that was made for tests, or at a path.
+    /// Connects with a client certificate, if one is given: the name of a test certificate, or a path.
     fn connect_as(&self, client: Option<&str>) -> std::io::Result<Tls> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_file(made("ca.pem")).unwrap()).unwrap();
@@ -74,7 +74,7 @@ impl World {
         Ok(tls)
     }
 
-    /// Whose certificate is shown to who connects now.
+    /// Whether new connections get this certificate.
     fn shows(&self, name: &str) -> bool {
         let expected = CertificateDer::from_pem_file(made(&format!("{name}.pem"))).unwrap();
         self.connect().conn.peer_certificates().unwrap()[0] == expected
@@ -96,7 +96,7 @@ impl World {
     }
 }
 
-/// Reads until a text has come.
+/// Reads until the text arrives.
 fn until(tls: &mut Tls, wanted: &str) {
     let (mut text, mut piece) = (String::new(), [0; 4096]);
     while !text.contains(wanted) {
@@ -115,7 +115,7 @@ fn call(world: &World, tls: &mut Tls) {
     until(tls, "\"23\"");
 }
 
-/// Whether a stream ends before its first sign of life comes, 20 s after the last.
+/// Whether a stream ends before its next ping, which comes 20 s after the last.
 fn ends(mut tls: Tls) -> bool {
     tls.get_mut().set_read_timeout(Some(PATIENCE / 2)).unwrap();
     loop {
@@ -177,7 +177,8 @@ fn a_certificate_says_who_its_bearer_is() {
     });
     let world = World { gateway, folder };
     call(&world, &mut world.connect_as(Some("client")).unwrap());
-    // Who shows none must show something else, and who shows another's is not let in at all.
+    // A client without a certificate needs another credential. One with an unknown certificate is not admitted at
+    // all.
     let mut none = world.connect();
     world.send(&mut none, "tools/list", json!({}));
     until(&mut none, "HTTP/1.1 401");
@@ -186,7 +187,7 @@ fn a_certificate_says_who_its_bearer_is() {
         tls.read(&mut [0; 16])
     });
     assert!(!matches!(refused, Ok(1..)), "{refused:?}");
-    // What was opened ends with its owner, and goes on when they are let in again.
+    // Disabling the owner ends open streams; enabling the owner admits the certificate again.
     let filter = json!({ "notifications": { "toolsListChanged": true } });
     let mut stream = world.connect_as(Some("client")).unwrap();
     world.send(&mut stream, "subscriptions/listen", filter.clone());
@@ -208,7 +209,7 @@ fn a_certificate_says_who_its_bearer_is() {
         again.read_exact(&mut head).unwrap();
         head == *b"HTTP/1.1 200"
     });
-    // A key that is shown comes before the certificate.
+    // A key takes precedence over the certificate.
     let mut wrong = world.connect_as(Some("client")).unwrap();
     wrong
         .write_all(b"GET /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer x\r\n\r\n")
@@ -216,7 +217,7 @@ fn a_certificate_says_who_its_bearer_is() {
     until(&mut wrong, "HTTP/1.1 401");
 }
 
-/// A connection lives longer than what was shown when it began; what is opened over it does not.
+/// A connection may outlive the certificate that it began with, but streams opened over it end.
 #[test]
 fn a_stream_ends_when_its_certificate_expires() {
     let folder = crate::support::folder();
@@ -266,7 +267,7 @@ fn a_stream_ends_when_its_certificate_expires() {
     until(&mut stream, "notifications/subscriptions/acknowledged");
     call(&world, &mut idle);
     assert!(ends(stream), "the stream ends with its certificate");
-    // Nor is anything new let in over a connection that is still there.
+    // No new request is accepted over a connection that is still open either.
     world.send(&mut idle, "tools/list", json!({}));
     until(&mut idle, "HTTP/1.1 401");
 }
@@ -327,7 +328,7 @@ fn the_admin_listener_speaks_tls_and_leaves_loopback_only_with_it() {
     };
     crate::support::wait_for("it answers over TLS", || servers("https").status.success());
     assert!(!servers("http").status.success());
-    // Without TLS it stays on loopback.
+    // Without TLS the admin listener stays on loopback.
     let file = folder.path().join("doorward.yaml");
     std::fs::write(&file, "admin: 0.0.0.0:7301\nservers: {}\n").unwrap();
     let checked = crate::support::doorward().arg("check").arg(&file).output().unwrap();

@@ -18,7 +18,7 @@ impl World {
         Self::with("", "")
     }
 
-    /// With more keys of the issuer's, and of the configuration's.
+    /// With more settings of the issuer and of the configuration.
     fn with(of_issuer: &str, more: &str) -> Self {
         let issuer = Issuer::start();
         let gateway = Gateway::start(&format!(
@@ -58,7 +58,7 @@ impl World {
         format!("Bearer {error}resource_metadata=\"{metadata}\"")
     }
 
-    /// Refused on every door, in both eras, with the status and challenge that are due.
+    /// Asserts that the token is refused on every protocol, in both eras, with the right status and challenge.
     fn refuses(&self, what: &str, token: &str) {
         let due = self.challenge(Some("invalid_token"));
         let modern = self.ask(token);
@@ -97,7 +97,7 @@ impl World {
     }
 }
 
-/// What every gateway here has beside its configuration.
+/// Adds the settings that every gateway here needs.
 fn start(config: &str) -> Gateway {
     Gateway::start(config)
 }
@@ -125,7 +125,7 @@ fn a_good_token_opens_every_door() {
     );
     assert_eq!(posted.unwrap().status, 202);
     assert_eq!(stream.message().unwrap()["id"], 1);
-    // A session goes on with the next token of the same user's, and not with another user's (38).
+    // A session continues with the same user's next token, but not with another user's (38).
     let mut next = session.clone();
     next.authorization = Some(format!(
         "Bearer {}",
@@ -221,7 +221,7 @@ fn no_token_is_good_but_one_of_the_issuers_for_this_gateway_now() {
         |header: Value| token(&header, &issuer.claims(&resource).to_string(), &issuer.signer);
     assert!(world.accepts(&world.good()));
     let good = world.good();
-    // 7: what is no token.
+    // 7: malformed tokens.
     world.refuses("rubbish", "abc");
     world.refuses("cut short", &good[..good.len() - 10]);
     world.refuses("without its end", good.rsplit_once('.').unwrap().0);
@@ -280,7 +280,7 @@ fn no_token_is_good_but_one_of_the_issuers_for_this_gateway_now() {
             .status,
         401
     );
-    // 13 (decided: one of several is enough), and the whole gateway; scheme and host have no case (14).
+    // 13 (decided: one of several is enough), and the whole gateway; scheme and host are case-insensitive (14).
     assert!(world.accepts(&with(json!({ "aud": ["https://other.example", resource] }))));
     assert!(world.accepts(&issuer.token(&origin)));
     assert!(world.accepts(&issuer.token(&resource.replace("http:", "HTTP:"))));
@@ -319,7 +319,7 @@ fn no_token_is_good_but_one_of_the_issuers_for_this_gateway_now() {
     world
         .refuses("signed otherwise than it says", &headed(json!({ "alg": "ES256", "kid": "one" })));
     world.refuses("an algorithm of nobody's", &headed(json!({ "alg": "ES256K", "kid": "one" })));
-    // 20, 21: headers that bring keys, or demand what is not known.
+    // 20, 21: headers that contain keys, or require unknown extensions.
     let evil = Signer::rsa();
     for (what, member, value) in [
         ("jwk", "jwk", evil.jwk("one")),
@@ -339,7 +339,7 @@ fn no_token_is_good_but_one_of_the_issuers_for_this_gateway_now() {
             &headed(json!({ "alg": "RS256", "kid": kid, "typ": "at+jwt" })),
         );
     }
-    // 22: without an id the key is found.
+    // 22: without a key id, the key is still found.
     assert!(world.accepts(&headed(json!({ "alg": "RS256", "typ": "at+jwt" }))));
     assert!(world.accepts(&headed(json!({ "alg": "PS256", "kid": "one", "typ": "at+jwt" }))));
     // 28, 42: other kinds of token.
@@ -361,11 +361,11 @@ fn no_token_is_good_but_one_of_the_issuers_for_this_gateway_now() {
     );
     world.refuses("a token bound to a key", &with(json!({ "cnf": { "jkt": "x" } })));
     world.refuses("a token of nobody's", &with(json!({ "sub": null, "client_id": null })));
-    // Two members of one name: two readers might read two.
+    // Duplicate members: two parsers might read different values.
     let twice = claims.to_string().replacen('{', "{\"sub\":\"root\",", 1);
     world.refuses("claims that stand twice", &token(&issuer.header(), &twice, &issuer.signer));
     assert!(world.accepts(&good), "the good one still is");
-    // Nothing of all this has reached a server, and no token stands in the log.
+    // None of these requests reached a server, and the log contains no token.
     let log = world.gateway.log().join("");
     assert!(!log.contains(good.rsplit_once('.').unwrap().1));
 }
@@ -398,13 +398,13 @@ fn keys_are_fetched_anew_for_an_unknown_id_but_not_for_each() {
     assert!(world.accepts(&new));
     assert_eq!(world.issuer.fetches(), 2);
     assert!(!world.accepts(&old), "its key is not published any more");
-    // 23: many ids that nobody knows.
+    // 23: many unknown key ids.
     for number in 0..200 {
         let header = json!({ "alg": "RS256", "kid": format!("k{number}"), "typ": "at+jwt" });
         assert_eq!(world.ask(&token(&header, &claims, &second)).status, 401);
     }
     assert!(world.issuer.fetches() <= 3, "{}", world.issuer.fetches());
-    // 25: what was fetched stays good while the issuer is away.
+    // 25: fetched keys stay valid while the issuer is down.
     world.issuer.behave(Mood::Down);
     let another = world.issuer.claims(&world.resource()).to_string().replace("alice", "bob");
     assert!(world.accepts(&token(
@@ -464,7 +464,7 @@ fn opaque_tokens_are_asked_about() {
     assert_eq!(world.ask("opaque-2").status, 503);
 }
 
-/// Whoever makes up tokens and leaves takes nothing from those who stay.
+/// A client that sends invented tokens and disconnects does not slow down the others.
 #[test]
 fn questions_about_tokens_end_with_those_who_have_left() {
     let world = World::with(", introspection: {client_id: gw, client_secret: s3cret}", "");
@@ -539,13 +539,13 @@ fn a_tool_may_need_scopes_that_the_token_lacks() {
             }
         }
     }
-    // In a session, too, before anything is streamed.
+    // The same in a session, before anything is streamed.
     let token = world.issuer.token(&world.gateway.url(""));
     let session =
         Handshake::open_bearing(&world.gateway, "/mcp", "2025-11-25", json!({}), Some(&token));
     assert_eq!(session.call(1, "other__add", json!({ "a": 1, "b": 2 })).status, 403);
     assert_eq!(session.call(2, "sample__add", json!({ "a": 1, "b": 2 })).status, 200);
-    // The first challenge tells nobody what is needed, for it would tell what is there.
+    // The first challenge names no scopes, since they would reveal what exists.
     let first = Modern::new(&world.gateway, "/mcp/other").ask("tools/list", json!({}));
     let due = format!("Bearer resource_metadata=\"{}\"", metadata("/mcp/other"));
     assert_eq!((first.status, first.header("www-authenticate")), (401, Some(due.as_str())));
@@ -575,7 +575,7 @@ fn metadata_names_the_resource_as_the_configuration_does() {
         read("/.well-known/oauth-protected-resource/mcp/sample")["scopes_supported"],
         json!(["a"])
     );
-    // 41: nothing of it comes from the request.
+    // 41: no part of the challenge comes from the request.
     let strange = [
         ("host", "localhost"),
         ("x-forwarded-host", "evil.example"),
@@ -630,7 +630,7 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     );
     assert_eq!(names(json!({ "email": "x@x", "groups": ["staff"] })), Vec::<String>::new());
     assert_eq!(names(json!({ "email": "gone@x" })), ["401"]);
-    // Whoever is disabled acts for nobody, wherever in the token they are named.
+    // A disabled principal cannot act, wherever the token names it.
     for claims in [
         json!({ "client_id": "blocked" }),
         json!({ "act": { "sub": "blocked" } }),
@@ -644,7 +644,8 @@ fn user_and_agent_and_who_acts_for_whom_are_told_apart() {
     }
 }
 
-/// A stream tells what its caller may hear when it was opened: who loses a role hears it no longer.
+/// A stream delivers what its caller was allowed to see when it was opened, so a caller who loses a role loses the
+/// stream.
 #[test]
 fn a_stream_ends_when_its_bearer_belongs_to_something_else() {
     let world = World::new();
@@ -683,14 +684,14 @@ fn an_issuer_may_be_held_to_some_scopes() {
     assert_eq!(client.call("other__add", json!({ "a": 1, "b": 2 })).status, 200);
 }
 
-/// What was opened with a token ends with it, however often it was checked again since.
+/// A stream that was opened with a token ends when the token expires, however often it was validated since.
 #[test]
 fn a_stream_ends_with_its_bearer_though_the_token_was_checked_again() {
     let world = World::new();
     let token = world.good();
     let client = Modern::new(&world.gateway, "/mcp").bearing(&token);
     let mut stream = client.listen(json!({ "toolsListChanged": true }));
-    // Something else changes, upon which the token is looked at anew.
+    // Another change makes the gateway validate the token again.
     world.gateway.told(&["principals", "set", "user", "somebody", "--team", "else"]);
     std::thread::sleep(Duration::from_millis(600));
     assert!(world.accepts(&token));
@@ -758,11 +759,11 @@ fn only_what_names_administration_makes_operators() {
             let may = if method == "GET" { views } else { changes };
             let what = format!("{policy}: {method} {path}");
             assert_eq!(ask(&token, method, path) == 403, !may, "a token, {what}");
-            // A key that was not made for operators is none of theirs, whatever policies say.
+            // A key without operator rights cannot administer, whatever policies say.
             assert_eq!(ask(&plain, method, path), 403, "a key, {what}");
             assert_ne!(ask(&admin, method, path), 403, "an operator's key, {what}");
         }
-        // A token for what is no endpoint of the gateway's is good nowhere.
+        // A token for a URL that is not an endpoint is not valid anywhere.
         for (aud, path) in [
             ("/keys", "/admin/v1/keys"),
             ("/admin/v1/keys", "/admin/v1/keys"),
@@ -799,7 +800,7 @@ fn a_token_is_for_the_gateway_or_for_one_of_its_endpoints() {
     }
 }
 
-/// What one issuer calls a team is not what another calls so, nor what the operator does.
+/// A team of one issuer is not the team of the same name of another issuer or of the operator.
 #[test]
 fn teams_roles_and_tenants_are_an_issuers_own() {
     let (ours, partner) = (Issuer::start(), Issuer::start());
@@ -835,10 +836,10 @@ fn teams_roles_and_tenants_are_an_issuers_own() {
         "{seen:?}"
     );
     assert!(!seen.contains(&"ask_model".to_owned()), "{seen:?}");
-    // The partner's groups of the same names are others.
+    // The partner's groups with the same names are different groups.
     let theirs = names(&partner, all);
     assert!(theirs == ["ask_model"], "{theirs:?}");
-    // No pattern and no name reaches into another issuer's.
+    // No pattern and no name matches groups of another issuer.
     for group in ["partner:payments", "eng-b", "ours:eng-a"] {
         assert_eq!(names(&ours, json!({ "groups": [group] })), Vec::<String>::new(), "{group}");
     }
@@ -854,7 +855,7 @@ fn an_unverified_address_is_nobodys() {
         assert_eq!(ask(claims), 401, "{said}");
     }
     assert_eq!(ask(json!({ "email": "ceo@b.example" })), 401);
-    // By whatever name.
+    // The same when the user name comes from another claim.
     let world = World::with(", claims: {user: upn}", "");
     let ask = |claims: Value| world.ask(&world.issuer.token_with(&world.resource(), claims)).status;
     assert_eq!(ask(json!({ "upn": "ceo@b.example" })), 401);
@@ -862,7 +863,7 @@ fn an_unverified_address_is_nobodys() {
     assert_eq!(ask(both), 200);
 }
 
-/// Who shows nothing is told the same of what is there and of what is not (RFC 9728, RFC 6750).
+/// Without a credential, the response is the same whether something exists or not (RFC 9728, RFC 6750).
 #[test]
 fn challenges_and_metadata_tell_nothing_of_what_is_there() {
     let world = World::with(
@@ -891,7 +892,7 @@ fn challenges_and_metadata_tell_nothing_of_what_is_there() {
     {
         assert_eq!(challenge(path), nothing, "{path}");
     }
-    // Who may know it is told what is needed beside.
+    // A caller who may know about the tool is told which scope is missing.
     let token = world.issuer.token(&world.gateway.url("/mcp/support"));
     let refused =
         Modern::new(&world.gateway, "/mcp/support").bearing(&token).ask("tools/list", json!({}));

@@ -1,5 +1,5 @@
-//! Secrets of a vault, and of files, that change while the gateway runs. The vault is a few lines: none is among
-//! Debian's packages, and its API is one kind of response.
+//! Secrets from a vault and from files that change while the gateway runs. The vault is a small imitation: Debian
+//! packages none, and the gateway needs only one kind of response.
 #![allow(clippy::unwrap_used)]
 
 use std::io::{BufRead, BufReader, Write};
@@ -10,7 +10,7 @@ use crate::support::client::Modern;
 use crate::support::{Gateway, doorward, wait_for};
 use serde_json::{Value, json};
 
-/// A KV engine of version 2, with one secret at `secret/doorward`.
+/// A KV version 2 engine with one secret at `secret/doorward`.
 struct Vault {
     url: String,
     secret: Arc<Mutex<Value>>,
@@ -72,7 +72,7 @@ fn secrets_are_read_from_a_vault_and_read_again() {
     wait_for("the server is up", || front.states()[0]["state"] == "up");
     assert_eq!(call().text(), "23");
     assert_eq!(vault.asked.lock().unwrap().len(), 1, "each secret is read once");
-    // Another key takes over, without a restart.
+    // Another key takes effect without a restart.
     let second = server.key(&["--user", "two"]);
     vault.secret.lock().unwrap()["token"] = second.as_str().into();
     let keys: Value = serde_json::from_str(&server.told(&["keys", "list", "--json"])).unwrap();

@@ -1,4 +1,4 @@
-//! Events that leave as signed webhooks: each kind by making it happen, retries, restarts and kills in between.
+//! Events that are sent as signed webhooks: every kind, triggered by a real event, with retries, restarts and kills.
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
 use std::collections::BTreeSet;
@@ -20,7 +20,7 @@ use crate::support::{Gateway, store_in, told, wait_for};
 const KEY: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const SAMPLE: &str = "servers: {mail: {sample: true}}\n";
 
-/// A request that was received, and what it was answered with.
+/// A request that was received, and the status it was answered with.
 #[derive(Debug, Clone)]
 struct Received {
     id: String,
@@ -28,7 +28,7 @@ struct Received {
     status: u16,
 }
 
-/// A receiver that verifies every signature by itself, and answers with the statuses it is given first.
+/// A receiver that verifies every signature by itself, and responds with the given statuses first.
 #[derive(Clone)]
 struct Receiver {
     port: u16,
@@ -101,13 +101,13 @@ impl Receiver {
         );
     }
 
-    /// What was received of a kind.
+    /// The requests of one kind.
     fn of(&self, kind: &str) -> Vec<Received> {
         let all = self.all.lock().unwrap();
         all.iter().filter(|one| one.body["type"] == kind).cloned().collect()
     }
 
-    /// What was taken of a kind, once for each id.
+    /// The accepted requests of one kind, one per id.
     fn taken(&self, kind: &str) -> Vec<Received> {
         let mut seen = BTreeSet::new();
         let mut taken = self.of(kind);
@@ -121,7 +121,7 @@ impl Receiver {
     }
 }
 
-/// As the specification of Standard Webhooks has it, written apart from what is tested.
+/// Follows the Standard Webhooks specification, written separately from the code under test.
 fn verify(id: &str, timestamp: &str, signatures: &str, body: &str) {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let sent: u64 = timestamp.parse().unwrap();
@@ -136,7 +136,7 @@ fn verify(id: &str, timestamp: &str, signatures: &str, body: &str) {
     assert!(good, "the signature {signatures} is wrong");
 }
 
-/// The configuration of a webhook, with more keys.
+/// The configuration of a webhook, with more settings.
 fn hook(name: &str, url: &str, more: &str) -> String {
     format!("  {name}: {{url: '{url}', secret: whsec_{KEY}, retry_pause: 100ms{more}}}\n")
 }
@@ -170,7 +170,7 @@ fn a_stop_is_told_to_those_who_want_to_hear_of_it_once_and_signed() {
     some.first("stop.lifted");
     assert_eq!(some.all.lock().unwrap().len(), 2);
     assert!(none.all.lock().unwrap().is_empty());
-    // Of a key nobody is told.
+    // Creating a key sends no event.
     assert_eq!(all.all.lock().unwrap().len(), 3);
 }
 
@@ -184,7 +184,7 @@ fn what_is_refused_is_sent_again_under_the_same_id_until_it_is_taken() {
     wait_for("it was taken", || !receiver.taken("webhook.test").is_empty());
     let received = receiver.of("webhook.test");
     let statuses: Vec<u16> = received.iter().map(|one| one.status).collect();
-    // A redirect is an answer, and is not followed.
+    // A redirect counts as a failed attempt and is not followed.
     assert_eq!(statuses, [500, 302, 503, 200]);
     let ids: BTreeSet<&str> = received.iter().map(|one| one.id.as_str()).collect();
     assert_eq!(ids.len(), 1);
@@ -195,11 +195,11 @@ fn what_is_refused_is_sent_again_under_the_same_id_until_it_is_taken() {
     wait_for("it is in the log", || list()[0]["state"] == "delivered");
     let entry = &list()[0];
     assert_eq!((&entry["attempts"], &entry["status"]), (&json!(4), &json!(200)));
-    // Again, by hand: it is the same.
+    // A manual redelivery sends the same event.
     gateway.told(&["webhooks", "redeliver", entry["id"].as_str().unwrap()]);
     wait_for("it has come again", || receiver.of("webhook.test").len() == 5);
     assert_eq!(receiver.taken("webhook.test").len(), 1);
-    // Who is gone for good is asked once.
+    // 410 Gone is not retried.
     receiver.answers.lock().unwrap().push(410);
     gateway.told(&["webhooks", "test", "all", "--config", gateway.config.to_str().unwrap()]);
     wait_for("it is given up", || list()[0]["state"] == "failed");
@@ -232,7 +232,7 @@ fn an_event_survives_that_its_gateway_is_killed_and_is_one_event_for_all_replica
     let config = format!("store: {url}\nwebhooks:\n{}{SAMPLE}", hook("all", &receiver_url, ""));
     let first = Gateway::start(&config);
     let waiting = || told(&url, &["webhooks", "deliveries", "--state", "waiting"]);
-    // Nobody is there to receive it.
+    // No receiver is running.
     stop(&url, "mail");
     wait_for("it was tried", || waiting().contains("stop.set") && !waiting().contains(" 0 "));
     first.signal(Signal::SIGKILL);
@@ -241,7 +241,7 @@ fn an_event_survives_that_its_gateway_is_killed_and_is_one_event_for_all_replica
     let third = Gateway::start(&config);
     let receiver = Receiver::at(port);
     receiver.first("stop.set");
-    // Each act once, whoever of the two was first.
+    // Each act is sent once, whichever gateway was first.
     for number in 0..20 {
         stop(&url, &format!("s{number}"));
     }
@@ -270,7 +270,7 @@ fn a_server_that_is_down_is_told_once_and_when_it_is_back() {
     let event = receiver.first("server.down");
     assert_eq!(event["data"]["server"], "mail");
     assert!(receiver.of("server.up").is_empty(), "who was never down is not told to be up");
-    // Another at the same place.
+    // Another server at the same address.
     let again = Gateway::start_listening("servers: {sample: {sample: true}}", &address);
     wait_for("it is up", || {
         client.call("mail__echo", json!({ "text": "x" })).json().get("result").is_some()
@@ -297,7 +297,7 @@ fn refusals_spend_and_exports_are_told() {
     let event = receiver.first("export.behind");
     assert_eq!(event["data"]["export"], "siem");
     gateway.told(&["credits", "grant", "--tenant", "acme", "4"]);
-    // Until the gateway knows the account, calls are only counted; then four are one too many.
+    // Calls are only counted until the gateway knows the account; from then on they use up the credit.
     wait_for("the credit is used up", || {
         let answer = client.call("mail__add", json!({ "a": 1, "b": 1 }));
         answer.kind() == "out_of_credit"
@@ -369,7 +369,7 @@ fn proposals_reviews_that_are_due_and_quarantines_are_told() {
         (&event["data"]["subject"], &event["data"]["why"]),
         (&json!("files"), &json!("it lies"))
     );
-    // Proposed once more is told once more; each of the others once.
+    // A second proposal sends a second event; each of the others is sent once.
     servers(&["propose", "tickets", "--url", "https://other.example.com/mcp"]);
     wait_for("that has come, too", || receiver.taken("server.proposed").len() == 2);
     for kind in ["server.review_due", "server.quarantined"] {
@@ -391,7 +391,7 @@ fn a_definition_that_is_withheld_is_told_once_for_all_replicas() {
     let told = &of_add()[0].body["data"];
     assert_eq!((&told["server"], &told["type"]), (&json!("mail"), &json!("tool")), "{told}");
     assert!(told["digest"].as_str().unwrap().starts_with("sha256:"), "{told}");
-    // Another gateway on the same store sees the same, and has nothing new to tell.
+    // Another gateway on the same store sees the same state and has no new event.
     let store = store_in(gateway.folder.path());
     let other = Gateway::start_unready(&format!("store: {store}\n{config}"));
     wait_for("it has seen it", || other.metric("doorward_definitions_withheld") > 0.0);
@@ -426,7 +426,7 @@ fn calls_that_wait_for_approval_are_reported_and_so_are_decisions() {
     ] {
         assert_eq!(event["data"][member], value, "{event}");
     }
-    // One of two decides nothing.
+    // One of two approvals decides nothing.
     gateway.told(&["approvals", "approve", &id]);
     client.call("mail__add", sum.clone());
     gateway.told(&["approvals", "approve", &id]);
@@ -439,7 +439,7 @@ fn calls_that_wait_for_approval_are_reported_and_so_are_decisions() {
         (&decided["data"]["subject"], &decided["data"]["state"]),
         (&json!(other), &json!("refused"))
     );
-    // Events of different calls come in any order.
+    // Events of different calls may come in any order.
     wait_for("both are told", || receiver.taken("approval.waiting").len() == 2);
     assert_eq!(receiver.taken("approval.decided").len(), 1);
 }

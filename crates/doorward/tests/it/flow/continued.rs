@@ -1,5 +1,5 @@
-//! What continues a call is held like the call: labels that were learnt meanwhile, answers to a server's questions, and input
-//! for tasks.
+//! Requests that continue a call are held like the call itself: when new labels appear meanwhile, and for input
+//! responses and task input.
 
 #![allow(clippy::unwrap_used, clippy::needless_pass_by_value)]
 
@@ -12,7 +12,7 @@ use crate::support::{Gateway, told, wait_for};
 
 const CARD: &str = "The card is 4111 1111 1111 1111.";
 
-/// Everything that a client may declare here.
+/// All capabilities that a client can declare here.
 fn capabilities() -> Value {
     json!({ "elicitation": { "form": {} }, "extensions": { "io.modelcontextprotocol/tasks": {} } })
 }
@@ -36,7 +36,7 @@ fn approve(world: &World, id: &str) {
     told(&world.store, &["approvals", "approve", id]);
 }
 
-/// A result that asks for approval: its ID and its state.
+/// The ID and the state of a result that asks for approval.
 fn link(answer: &Answer) -> (String, Value) {
     let result = answer.result();
     let link = &result["inputRequests"]["approval"]["params"]["url"];
@@ -66,7 +66,7 @@ fn a_call_whose_caller_carries_more_than_was_shown_is_asked_about_again() {
     approve(&world, &after);
     assert!(ann.call("mail__send", json!({})).text().contains("4111"));
 
-    // The same while the call waits.
+    // The same while the call waits for approval.
     world.say("A text.");
     let ben = client(&world, &gateway, "ben").with(json!({ "elicitation": { "url": {} } }));
     assert_eq!(ben.call("web__get", json!({})).text(), "A text.");
@@ -78,7 +78,7 @@ fn a_call_whose_caller_carries_more_than_was_shown_is_asked_about_again() {
     approve(&world, &id);
     let ended = read_head(waiting).unwrap().whole().unwrap();
     let calls = || world.called().iter().filter(|one| *one == "mail__send").count();
-    // It is held anew if the label came before it was read, and refused if it came after.
+    // The call is held again if the label came before the check, and refused if it came afterwards.
     let asks = ended.json()["result"]["resultType"] == "input_required";
     assert!(asks || ended.body.contains("has learnt something since"), "{}", ended.body);
     assert_eq!(calls(), 1);
@@ -104,7 +104,7 @@ fn an_answer_to_a_servers_question_is_held_once_its_caller_is_marked() {
     let answers = approval["answers"].as_str().unwrap();
     assert!(answers.contains(r#"{"to":"bob"}"#), "{answers}");
     approve(&world, &id);
-    // Another answer was not approved, nor is a state of nobody's anything to decide about.
+    // Another input response was not approved, and a forged state creates no approval request.
     assert_ne!(held(&ann.ask("tools/call", answer("eve"))), id);
     let forged = answered(&arguments, &json!("forged"), json!({}));
     assert_eq!(ann.ask("tools/call", forged).code(), -32602);
@@ -116,7 +116,7 @@ fn an_answer_to_a_servers_question_is_held_once_its_caller_is_marked() {
     );
     assert_ne!(held(&ann.ask("tools/call", answer("bob"))), id);
 
-    // A client that opens pages is sent to one, and continues from there with what it had answered.
+    // A client that can open pages gets a URL, and continues from there with its input response.
     let ben =
         client(&world, &gateway, "ben").with(json!({ "elicitation": { "form": {}, "url": {} } }));
     let question = ben.call("mail__send", arguments.clone()).result();
@@ -167,7 +167,7 @@ fn input_for_a_task_is_held(era: Era) {
         asked = state(&task);
         asked["status"] == "input_required"
     });
-    // The task's own tool brings nothing, so whoever looks at it carries nothing.
+    // The tool of the task adds no label, so reading the task adds none either.
     assert_eq!(ann.call("mail__send", json!({})).text(), "A text.");
     let key = asked["inputRequests"].as_object().unwrap().keys().next().unwrap().clone();
     let input =
@@ -180,7 +180,7 @@ fn input_for_a_task_is_held(era: Era) {
     assert_eq!(approval["arguments"], r#"{"letter":"a"}"#);
     assert!(approval["answers"].as_str().unwrap().contains("accept"), "{approval}");
     approve(&world, &id);
-    // It was of one task.
+    // The approval was for one task only.
     assert_ne!(held(&ann.ask("tasks/update", input(&other))), id);
     ann.ask("tasks/update", input(&task)).result();
     wait_for("the task is over", || state(&task)["status"] == "completed");

@@ -1,5 +1,5 @@
-//! An agent that obeys everything reads what somebody has planted, wherever that can be, and reaches nothing without a
-//! person; and a day's work that only reads is never asked about.
+//! An agent that obeys everything reads injected text, in every place where it can appear, and reaches nothing
+//! without a person's approval. A day's work that only reads needs no approval.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ const PLACES: [(&str, Reading); 7] = [
 const DESCRIPTION: (&str, Reading) =
     ("tool description", |client| client.ask("tools/list", json!({})));
 
-/// Each client reads, in a conversation of its own, and obeys. Nothing may come of it.
+/// Each client reads the text in a separate conversation and obeys it. No call may get through.
 fn obey(world: &World, places: &[(&str, Reading)]) {
     for text in [WITH_WORDS, WITHOUT_WORDS] {
         world.say(text);

@@ -1,5 +1,5 @@
-//! Flow rules: whoever has read what strangers have written reaches nothing that sends, writes, pays or keeps secrets,
-//! without a person.
+//! Flow rules: a conversation that has read untrusted content needs a person's approval for calls that send, write,
+//! pay or read secrets.
 
 mod continued;
 mod injected;
@@ -25,7 +25,7 @@ fn a_page_is_read_and_then_mail_waits_for_a_person() {
         assert_eq!(client.call("bank__balance").text(), "A text.");
     }
     assert_eq!(world.called().iter().filter(|one| *one == "mail__send").count(), 2);
-    // What one has read, nobody else carries.
+    // Labels of one user do not affect another.
     for client in world.clients(&gateway, "ben") {
         assert_eq!(client.call("mail__send").text(), "A text.");
     }
@@ -41,7 +41,7 @@ fn a_session_ends_with_what_it_carries_and_a_new_one_carries_nothing() {
     assert_eq!(one.call(1, "web__get", json!({})).text(), "A text.");
     assert!(is_held(&one.call(2, "mail__send", json!({}))));
     assert_eq!(other.call(1, "mail__send", json!({})).text(), "A text.");
-    // A request of the handshake era without a session does not begin anew each time.
+    // Requests of the handshake era without a session share one conversation; a new request does not reset it.
     let alone = |tool: &str| {
         let body = json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call",
             "params": { "name": tool, "arguments": {} } });
@@ -105,7 +105,7 @@ fn what_inspection_finds_in_a_result_has_labels_before_the_client_has_the_result
         assert!(client.call("bank__balance").text().contains("4111"));
         let denied = client.call("mail__send");
         assert_eq!(denied.kind(), "denied", "{}", denied.body);
-        // It is listed as before, and carries on with everything else.
+        // The tool is still listed, and the client can use everything else.
         let listed = client.ask("tools/list", json!({}));
         assert!(listed.body.contains("mail__send"), "{}", listed.body);
     }
@@ -194,7 +194,7 @@ fn labels_are_shown_with_the_call_that_returned_them_and_cleared_with_a_reason()
             && found.contains("the page was checked")
             && found.contains("root")
     });
-    // Whoever may not operate the gateway clears nothing, and without a gateway nobody knows.
+    // Only an operator can clear labels, and only the running gateway knows them.
     let other = world.known_key(&[&gateway], &["--user", "eve"]);
     let body = json!({ "user": "ann-modern", "why": "because" });
     let (status, _) = gateway.administer(&other, "POST", "/admin/v1/flow/clear", &body);

@@ -23,14 +23,14 @@ fn what_was_read_at_one_gateway_is_carried_to_the_other_and_over_a_restart() {
     let third = Modern::new(&again, "/mcp").bearing(&key);
     wait_for("the key is known", || third.call("bank__balance", json!({})).status == 200);
     assert!(is_held(&third.call("mail__send", json!({}))));
-    // Cleared at one, it is cleared at all.
+    // Clearing labels at one gateway clears them at all.
     let admin = world.known_key(&[&gateways[0]], &["--user", "root", "--admin"]);
     let shown = world.administer(&gateways[0], &admin, &["flow", "show", "--user", "ann"]);
     assert!(shown.contains("web/get"), "{shown}");
     let clear = ["flow", "clear", "--user", "ann", "--why", "checked"];
     assert!(world.administer(&gateways[0], &admin, &clear).contains("untrusted"));
     assert_eq!(third.call("mail__send", json!({})).text(), "A text.");
-    // While the store is away nothing is known, and nothing is returned that could not be remembered.
+    // While the store is unreachable, calls are held, and results that would add a label are not returned.
     drop(valkey);
     assert!(is_held(&third.call("mail__send", json!({}))));
     let read = third.call("web__get", json!({}));

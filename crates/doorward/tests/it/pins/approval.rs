@@ -1,5 +1,5 @@
-//! The whole life of a server whose definitions drift, by several people, on both databases, with a restart between any two
-//! steps; and what looks like a server that is there cannot be proposed.
+//! The life of a server whose definitions drift, with several people, on both databases and with a restart between
+//! any two steps; and servers whose names imitate an existing one, which cannot be proposed.
 
 use super::rugs;
 use super::world::{Changing, FIRST, hashes};
@@ -9,7 +9,7 @@ use crate::support::services::postgres;
 use crate::support::{Gateway, folder, store_in, told, wait_for};
 use serde_json::{Value, json};
 
-/// A gateway that is started anew for each step.
+/// A gateway that is restarted after each step.
 struct Story {
     config: String,
     gateway: Gateway,
@@ -28,7 +28,7 @@ impl Story {
 
     fn restart(&mut self) {
         let config = self.config.clone();
-        // One at a time, as on one machine.
+        // Only one gateway runs at a time, as on a single machine.
         self.gateway.signal(nix::sys::signal::Signal::SIGKILL);
         self.gateway.wait();
         self.gateway = Gateway::start_unready(&config);
@@ -44,7 +44,7 @@ impl Story {
         said
     }
 
-    /// A step that must be possible; the gateway is killed after it.
+    /// Performs a step that must succeed, then kills the gateway.
     fn step(&mut self, key: &str, step: &str, body: &Value) -> Value {
         let done = self.ask(key, "POST", &format!("/s/{step}"), body);
         assert_eq!(done.status, 200, "{step}: {}", done.body);
@@ -86,7 +86,7 @@ fn story(store: &str) {
     story.step(&reviewer, "review", &json!({ "allow_private": true }));
     assert_eq!(story.step(&reviewer, "look", &none)["problem"], Value::Null);
     assert_eq!(story.ask(&proposer, "POST", "/s/approve", &none).status, 409);
-    // What it says between the look and the approval is not what was seen.
+    // A definition that changed between the inspection and the approval is not approved.
     changing.say(&rugs().remove(0).1);
     story.step(&reviewer, "approve", &none);
     assert_eq!(story.tools(), Vec::<String>::new());

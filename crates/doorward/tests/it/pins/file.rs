@@ -1,4 +1,4 @@
-//! The file with pins, for those who want no database.
+//! Pins in a file, for operators who do not want a database.
 
 use std::path::Path;
 
@@ -36,7 +36,7 @@ fn a_file_in_version_control_pins_as_a_database_does() {
         changing.server.url()
     );
     std::fs::write(&config, &text).unwrap();
-    // Without the file nothing starts; with one that pins nothing, nothing is served.
+    // Without the file the gateway does not start. With a file that pins nothing, it serves nothing.
     let refused = doorward()
         .args(["serve", "--config", config.to_str().unwrap(), "--listen", "127.0.0.1:0"])
         .output()
@@ -73,7 +73,7 @@ fn a_file_in_version_control_pins_as_a_database_does() {
     let gateway = Gateway::start_unready(&text);
     let client = Modern::new(&gateway, "/mcp/s");
     wait_for("the change is withheld after a restart", || tools(&client) == ["other"]);
-    // Who accepts it commits the new file.
+    // The operator accepts the change by committing the new file.
     assert_eq!(pin(&config, &["s"]).0, Some(0));
     wait_for("it is accepted", || tools(&client) == ["get", "other"]);
     // A file that cannot be read changes nothing.

@@ -1,4 +1,4 @@
-//! Prompts, templates and instructions; what is new; and what operators are told.
+//! Pins of prompts, templates and instructions; new definitions; and what operators are told.
 
 use super::rugs;
 use super::world::{Changing, FIRST, World, hashes, tools_of};
@@ -38,7 +38,7 @@ fn prompts_templates_and_instructions_are_pinned_like_tools() {
         changing.change(|said| said.templates = said.templates.replace("A page.", "A page. Obey."));
         changing.tell(era, "resources");
         wait_for("the template is withheld", || gateway.names("resourceTemplates").is_empty());
-        // What only it could make is not read, what the server lists is.
+        // A URI that only the withheld template matches cannot be read; a listed resource can.
         assert!(!read("page:other"), "{era:?}");
         assert!(read("page:home"), "{era:?}");
         let kinds = |drift: &[Value]| {
@@ -55,7 +55,7 @@ fn prompts_templates_and_instructions_are_pinned_like_tools() {
         wait_for("the change of the instructions is seen", || {
             gateway.drift().iter().any(|it| it["kind"] == "instructions")
         });
-        // Clients are told what was approved.
+        // Clients get the approved instructions.
         let told = instructions(&gateway.client).to_string();
         assert!(told.contains("Be kind.") && !told.contains("Obey"), "{era:?}: {told}");
         assert_eq!(gateway.decide("accept", &hashes(&gateway.drift())), 200);
@@ -68,7 +68,7 @@ fn prompts_templates_and_instructions_are_pinned_like_tools() {
     }
 }
 
-/// A server that has one more tool.
+/// A server with one additional tool.
 fn with_a_new_tool() -> String {
     tools_of(&format!("{FIRST},{}", FIRST.replace(r#""name":"get""#, r#""name":"fetch""#)))
 }
@@ -102,7 +102,7 @@ fn what_is_new_is_held_or_served_as_settings_say() {
         });
         assert_eq!(gateway.calls("fetch"), on_new == "serve", "{on_new}");
         if on_new != "hold" {
-            // What changes waits in any case.
+            // Changed definitions are withheld in any case.
             changing.say(&rugs().remove(0).1);
             changing.tell(Era::Modern, "tools");
             gateway.withheld_alone(on_new);

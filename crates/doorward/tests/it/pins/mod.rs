@@ -1,4 +1,5 @@
-//! Pins: what a server says is served once it was accepted, and what it says differently later is withheld by itself.
+//! Pins: the definitions of a server are served once they are accepted, and those that change later are withheld one
+//! by one.
 #![allow(clippy::unwrap_used)]
 
 mod approval;
@@ -12,7 +13,7 @@ use crate::support::hostile::Era;
 use crate::support::wait_for;
 use serde_json::{Value, json};
 
-/// What a server may say in the place of the first tool.
+/// Changed definitions of the first tool.
 fn rugs() -> Vec<(&'static str, String)> {
     let with = |old: &str, new: &str| {
         assert!(FIRST.contains(old), "{old}");
@@ -38,7 +39,7 @@ fn rugs() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// The same, said in another way.
+/// The same definition, written in different ways.
 fn same() -> Vec<(&'static str, String)> {
     let spaced = FIRST.replace("\":", "\" : ").replace(",\"", " ,\n  \"");
     let value: Value = serde_json::from_str(FIRST).unwrap();
@@ -75,7 +76,7 @@ fn every_rug(era: Era) {
         }
         assert!(gateway.drift().is_empty(), "{era:?} {what}");
     }
-    // What is refused stays withheld; what is accepted by its hash is served; what is unknown is neither.
+    // A rejected definition stays withheld, one accepted by its hash is served, and an unknown hash is refused.
     let (_, rug) = rugs().remove(7);
     changing.say(&rug);
     changing.tell(era, "tools");

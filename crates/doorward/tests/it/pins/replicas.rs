@@ -1,4 +1,4 @@
-//! Replicas that say something else than what was approved.
+//! Replicas whose definitions differ from the approved ones.
 
 use super::rugs;
 use super::world::{Changing, Door, FIRST, World, hashes};
@@ -32,7 +32,7 @@ fn a_replica_that_says_something_else_is_out_of_rotation_until_it_says_what_was_
             assert!(gateway.calls("get") && gateway.calls("other"), "{era:?}");
         }
 
-        // Where all differ, what has changed in any of them is not called, and the rest is.
+        // When all replicas differ, tools that changed in any of them cannot be called; the others can.
         one.say(&rugs().remove(1).1);
         one.tell(era, "tools");
         wait_for("both differ", || gateway.replicas() == ["differs", "differs"]);
@@ -48,7 +48,7 @@ fn a_replica_that_says_something_else_is_out_of_rotation_until_it_says_what_was_
         wait_for("it is listed", || gateway.tools() == ["get", "other"]);
         assert!(gateway.calls("get"), "{era:?}");
 
-        // What is accepted is what the other says: now the first differs.
+        // The definition of the other replica is accepted, so now the first one differs.
         let changed = gateway.drift_of("get");
         assert_eq!(changed.len(), 1, "{era:?}: {changed:?}");
         assert_eq!(gateway.decide("accept", &hashes(&changed)), 200);

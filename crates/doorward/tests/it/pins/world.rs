@@ -1,4 +1,4 @@
-//! A server that says what a test likes, and a gateway with pins before it.
+//! A server whose definitions a test controls, and a gateway with pins in front of it.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ permit (principal, action in Action::"use", resource);
 permit (principal == User::"alice", action in [Action::"view", Action::"approve"], resource);
 "#;
 
-/// What a server says: lists as texts, for order and white space are the server's.
+/// What the server returns: lists as text, since the server chooses order and white space.
 #[derive(Debug, Clone)]
 pub struct Said {
     pub tools: String,
@@ -23,7 +23,7 @@ pub struct Said {
     pub templates: String,
     pub resources: String,
     pub instructions: String,
-    /// Whether changes are announced.
+    /// Whether the server announces changes.
     pub announces: bool,
 }
 
@@ -59,10 +59,10 @@ impl Said {
     }
 }
 
-/// A server whose definitions change as the test likes.
+/// A server whose definitions change when the test says so.
 pub struct Changing {
     pub server: Hostile,
-    /// The parameters of each call of a tool that it was sent.
+    /// The parameters of each tool call that the server received.
     pub called: Arc<Mutex<Vec<Value>>>,
     said: Arc<Mutex<Said>>,
     listeners: Arc<Mutex<Vec<(String, std::net::TcpStream)>>>,
@@ -148,7 +148,7 @@ impl Changing {
         Self { server, called, said, listeners }
     }
 
-    /// The first tool is another from now on.
+    /// Replaces the first tool from now on.
     pub fn say(&self, first: &str) {
         self.change(|said| said.tools = tools_of(first));
     }
@@ -157,12 +157,12 @@ impl Changing {
         change(&mut self.said.lock().unwrap());
     }
 
-    /// Nobody listens any more.
+    /// Forgets all listeners.
     pub fn forget(&self) {
         self.listeners.lock().unwrap().clear();
     }
 
-    /// Tells all who listen that a list has changed: `tools`, `prompts` or `resources`.
+    /// Tells all listeners that a list has changed: `tools`, `prompts` or `resources`.
     pub fn tell(&self, era: Era, list: &str) {
         wait_for("somebody listens", || !self.listeners.lock().unwrap().is_empty());
         for (id, out) in self.listeners.lock().unwrap().iter_mut() {
@@ -189,7 +189,7 @@ fn acknowledged(asked: &Asked) -> String {
     .to_string()
 }
 
-/// A store and policies. Approves by a key, for nobody approves without.
+/// A store and policies. Approving needs a key.
 pub struct World {
     pub folder: tempfile::TempDir,
     pub store: String,
@@ -211,7 +211,7 @@ impl World {
         Self { folder, store, admin, user }
     }
 
-    /// A gateway before the server `s` at an address.
+    /// Starts a gateway in front of the server `s` at a URL.
     pub fn start(&self, url: &str) -> Door {
         self.start_with(&format!("pins: {{mode: \"on\"}}\nservers:\n  s: {{url: \"{url}\"}}"))
     }
@@ -226,7 +226,7 @@ impl World {
     }
 }
 
-/// A gateway, a client of it, and what an administrator authenticates with.
+/// A gateway, a client of it, and the credential of an administrator.
 pub struct Door {
     pub gateway: Gateway,
     pub client: Modern,
@@ -291,9 +291,9 @@ impl Door {
         self.names("tools")
     }
 
-    /// Accepts what waits, which is what every server here says first.
+    /// Accepts all waiting definitions, which is everything that a server here sends first.
     pub fn accept_all(&self) {
-        // Both tools, the prompt and the template, instructions, and of the handshake the identity.
+        // Both tools, the prompt and the template, instructions and, in the handshake era, the server's identity.
         wait_for("what the server says waits", || self.drift().len() >= 5);
         assert_eq!(self.tools(), Vec::<String>::new());
         assert_eq!(self.decide("accept", &hashes(&self.drift())), 200);
@@ -309,7 +309,7 @@ impl Door {
         served
     }
 
-    /// Waits until the first tool is withheld, and it alone.
+    /// Waits until the first tool, and only it, is withheld.
     pub fn withheld_alone(&self, what: &str) -> Value {
         wait_for(what, || !self.drift_of("get").is_empty());
         wait_for(what, || self.tools() == ["other"]);
