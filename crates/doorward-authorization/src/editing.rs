@@ -134,7 +134,7 @@ mod tests {
         json!({ "text": "a <b>", "count": 5, "odd": "a\u{200b}b", "token": "[masked]", "other": 1 })
     }
 
-    /// What is edited in a form whose other fields are as they were shown.
+    /// The edits that are read from a form with these fields; all other fields are as the page presented them.
     fn edited(fields: &[(&str, &str)]) -> Result<Edits, String> {
         let mut all = vec![("edits", "yes"), ("edit.text", "a <b>"), ("edit.count", "5")];
         all.push(("edit.odd", "\"a\\u200bb\""));
@@ -163,18 +163,18 @@ mod tests {
     #[test]
     fn only_what_was_changed_is_an_edit() {
         assert_eq!(edited(&[]), Ok(Edits::new()));
-        // Written otherwise, it is the same.
+        // Different white space is not an edit.
         assert_eq!(edited(&[("edit.count", " 5 ")]), Ok(Edits::new()));
         let some = edited(&[("edit.text", "\"c\""), ("edit.count", "6"), ("edit.new", "[1]")]);
         let expected = [("text", json!("\"c\"")), ("count", json!(6)), ("new", json!([1]))];
         assert_eq!(some, Ok(expected.map(|(name, value)| (name.to_owned(), value)).into()));
-        // A text may be empty; a number may not.
+        // A string may be empty; a number may not.
         assert_eq!(edited(&[("edit.text", "")]), Ok([("text".to_owned(), json!(""))].into()));
         assert!(edited(&[("edit.count", "")]).unwrap_err().contains("'count' is not JSON"));
         assert!(edited(&[("edit.odd", "plain")]).is_err());
-        // Fields of arguments that may not be edited say nothing.
+        // Fields of arguments that cannot be edited are ignored.
         assert_eq!(edited(&[("edit.token", "x"), ("edit.other", "2")]), Ok(Edits::new()));
-        // A form without these fields, such as one that was opened before.
+        // A form without the `edits` field, such as a page that was opened before an update.
         let bare = read(&Form::read(b"edit.text=c"), &approval(&arguments()), "[masked]");
         assert_eq!(bare, Ok(Edits::new()));
     }

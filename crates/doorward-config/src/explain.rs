@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(explain(message), "there is no such key; expected one of url, args");
     }
 
-    /// What the deserializers of the settings themselves say, so that a change of their words is noticed.
+    /// Uses the real deserializers of the settings, so that a change of their messages fails this test.
     #[test]
     fn settings_of_the_wrong_type_are_explained_without_words_of_the_language() {
         let server = |it| json!({ "servers": { "a": it } });

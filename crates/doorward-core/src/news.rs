@@ -69,7 +69,7 @@ mod tests {
         assert!(began.elapsed() < LONG);
         following.wait("mine", LONG).await;
         assert!(began.elapsed() >= LONG);
-        // Whoever has missed some looks.
+        // A listener that has missed news wakes up in any case.
         for _ in 0..=BEHIND {
             news.tell("other");
         }

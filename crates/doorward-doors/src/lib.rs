@@ -79,7 +79,7 @@ async fn answer_browser(
 mod tests {
     use super::*;
 
-    /// It is copied into its place with every request: what is large and rare belongs in a box.
+    /// The future is moved with every request, so large and rare members must be boxed.
     #[test]
     fn answering_takes_little_room() {
         fn room<G, P, R, F>(_: impl Fn(G, P, R) -> F) -> usize {

@@ -247,7 +247,7 @@ mod tests {
             assert_eq!(reviewed.withheld.is_empty(), state.serves());
             let notice = reviewed.notices.contains_key("files");
             assert_eq!(notice, state == State::Deprecated);
-            // Another server of the same name is not the approved one.
+            // Another server with the same name is not the approved one.
             let rows = [row("files", ServerOrigin::File, state, "another")];
             assert!(serves(&settings(Lifecycle::Reviewed), &rows).servers.is_empty());
         }
@@ -267,7 +267,7 @@ mod tests {
         let served = serves(&settings(Lifecycle::Trusted), &rows);
         assert!(served.servers["files"].sample && served.servers.len() == 1);
         assert!(served.withheld[0].why.contains("configuration file"));
-        // Not even if the file's is not served.
+        // This holds even if the file's server is not served.
         let served = serves(&settings(Lifecycle::Reviewed), &rows);
         assert!(served.servers.is_empty());
     }
@@ -280,7 +280,7 @@ mod tests {
             let served = serves(&Settings::default(), &rows);
             assert!(served.servers.is_empty() && served.withheld.len() == 1, "{spec}");
         }
-        // Nothing is served before the store was read.
+        // Nothing is served before the store has been read.
         let life = Life::new(true);
         assert!(life.work_out(&settings(Lifecycle::Trusted)).servers.is_empty());
         life.take(Vec::new());

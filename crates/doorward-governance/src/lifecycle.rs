@@ -224,7 +224,7 @@ pub fn check_eyes(step: Step, proposed_by: &str, who: &str) -> Result<(), NotAll
 mod tests {
     use super::*;
 
-    /// Every step from every state: a letter for where it leads, a dot where it is refused.
+    /// Every step from every state: a letter for the next state, a dot where the step is refused.
     const TABLE: [(Step, &str); 9] = [
         // From: proposed, in_review, approved, active, deprecated, retired, quarantined.
         (Step::Propose, "pp...p."),
@@ -263,7 +263,7 @@ mod tests {
 
     #[test]
     fn nothing_serves_without_an_approval() {
-        // Whatever is done, in whatever order: what serves was approved since it was proposed last.
+        // After any sequence of steps, an active server was approved since its last proposal.
         let mut seen = std::collections::HashSet::new();
         let mut waiting = vec![(State::Proposed, None, false)];
         while let Some(at @ (state, was, approved)) = waiting.pop() {

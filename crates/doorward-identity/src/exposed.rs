@@ -103,13 +103,13 @@ mod tests {
         ] {
             let name = merged_name(server, own, &settings());
             assert!(is_legal_name(&name, 46), "{name}");
-            // The digits are SHA-256's; the rest is written out.
+            // The last digits come from SHA-256; the rest is compared literally.
             match Digest::read(shown) {
                 None => assert_eq!(name, shown),
                 Some(_) => assert_eq!(name[..name.len() - 8], shown[..shown.len() - 8], "{own}"),
             }
         }
-        // The same for ever: clients keep names, and models have learnt them.
+        // These names must never change, since clients store them.
         assert_eq!(merged_name("a", "b c", &settings()), "a__b_c_0af99a60");
         assert_eq!(single_name("a", "b c", &settings()), "b c");
         let legal = NameSettings { servers: ServerNames::Legal, ..settings() };

@@ -232,7 +232,7 @@ mod tests {
         let mut adaptive = Adaptive::new(64);
         run(&mut adaptive, &Model { workers: 64, takes }, Instant::now(), 60);
         assert_eq!(adaptive.limit(), 64);
-        // Nor do calls of one kind that differ fiftyfold.
+        // Calls of one kind whose durations differ fiftyfold do not reduce the limit either.
         let takes = |_, random: u64| if random.is_multiple_of(50) { 100_000 } else { 2_000 };
         let mut adaptive = Adaptive::new(64);
         run(&mut adaptive, &Model { workers: 64, takes }, Instant::now(), 60);

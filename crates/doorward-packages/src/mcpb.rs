@@ -285,7 +285,7 @@ mod tests {
         let whole =
             json!({"name": "x", "version": "1", "server": server, "user_config": user_config});
         let read: Manifest = serde_json::from_value(whole).unwrap();
-        // As it comes back from the lock file.
+        // The manifest as it is read back from the lock file.
         Manifest::of_lock(&serde_json::to_value(read).unwrap()).unwrap()
     }
 
@@ -320,7 +320,7 @@ mod tests {
             let refused = manifest.start(Path::new("/p"), &values(given)).unwrap_err().to_string();
             assert!(refused.contains(said), "{refused}");
         }
-        // What a value holds is not looked at again.
+        // Values are not expanded again.
         let given = values(json!({"folders": ["${HOME}"], "key": "${__dirname}"}));
         let start = manifest.start(Path::new("/p"), &given).unwrap();
         assert_eq!(start.env["KEY"].expose(), "${__dirname}");

@@ -330,7 +330,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    /// With limits that are not reached.
+    /// Runs a check under limits that it does not reach.
     fn within_large_limits<T>(check: impl FnOnce() -> T) -> Result<T, Spent> {
         let until = Until::after(Duration::MAX);
         within(Allowed { looks: 10_000_000, until: &until, longest: usize::MAX }, check)

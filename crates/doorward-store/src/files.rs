@@ -85,7 +85,7 @@ mod tests {
         keep_private(&path).unwrap();
         assert_eq!(mode(), 0o600);
         keep_private(&folder.path().join("none")).unwrap();
-        // What is no file is left as it is.
+        // A device is written to, and its permissions stay as they are.
         write(Path::new("/dev/null"), "x").unwrap();
     }
 }

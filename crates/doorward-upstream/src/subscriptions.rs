@@ -351,7 +351,7 @@ mod tests {
         let now: Vec<String> = texts(&now);
         assert_eq!(now, ["z:1", "m:1"], "who was last comes last");
         assert_eq!(without(all.clone(), &later), of(&["m:1", "m:2", "z:1"]));
-        // One at a time; the first ones are refused.
+        // They are tried one at a time, and the first ones are refused.
         let mut left = fresh(&all, None);
         let mut order: Vec<String> = Vec::new();
         while !left.is_empty() {

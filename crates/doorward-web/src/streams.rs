@@ -337,7 +337,7 @@ mod tests {
         }
         let kept: usize = streams.iter().map(OutStream::kept_bytes).sum();
         assert!(kept <= 1000 && kept > 500, "{kept}");
-        // What was not kept is a gap, and is told as one.
+        // Dropped events leave a gap, and resuming there fails.
         assert!(streams[2].connect(Some(0), false, MINUTE).is_err());
         drop(streams);
         assert!(budget.shares.take("a", 1000).is_ok());

@@ -200,9 +200,9 @@ mod tests {
         assert!(told.contains("limits.unread_bytes") && told.contains("\"id\":7"), "{told}");
         assert_eq!(count("mallory", SMALL).await.status(), 200, "what is small is not counted");
         assert_eq!(count("alice", LARGE).await.status(), 200, "others have a share of their own");
-        // Larger than a share: when there is no other.
+        // A response larger than the share is allowed if it is the only one.
         assert_eq!(count("alice", 5 * LARGE).await.status(), 200);
-        // Whoever reads goes on.
+        // Once the client reads, its next response can continue.
         let next = tokio::spawn({
             let unread = unread.clone();
             async move { unread.count(user("mallory"), None, answer(LARGE)).await.status() }

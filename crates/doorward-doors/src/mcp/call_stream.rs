@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use futures_util::StreamExt;
 
-    /// More than a task may do in one go.
+    /// More than the cooperative budget that Tokio gives a task.
     const MANY: usize = 500;
     const MINUTE: Duration = Duration::from_secs(60);
 

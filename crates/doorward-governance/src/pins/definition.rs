@@ -189,7 +189,7 @@ mod tests {
         let other = of(&json!({ "name": "get", "_meta": { "n": 2 } }));
         assert_eq!((one.core, other.core), (bare.hash, bare.core));
         assert_ne!(one.hash, other.hash);
-        // Only at the top: a schema may have a property of the name.
+        // Only at the top level: a schema may have a property with this name.
         let deep = |n: u8| of(&json!({ "name": "get", "inputSchema": { "_meta": n } }));
         assert_ne!(deep(1).core, deep(2).core);
     }
@@ -268,7 +268,7 @@ mod tests {
         #[test]
         fn a_text_that_means_something_else_has_another(one in json_value(), other in json_value()) {
             let (a, b) = (json!({ "d": one }), json!({ "d": other }));
-            // Serde tells 1 from 1.0; the canonical form does not.
+            // Serde distinguishes 1 from 1.0; the canonical form does not.
             prop_assume!(a.to_string().replace(".0", "") != b.to_string().replace(".0", ""));
             prop_assert_ne!(of(&a).hash, of(&b).hash);
         }

@@ -208,12 +208,12 @@ mod tests {
         let (old, new) = (json!({ "d": "Reads it" }), json!({ "d": "Reads\u{200b} \u{202e}it" }));
         let all = changes(&old, &new);
         assert!(all[0].1.contains("\\u{200b}") && all[0].1.contains("\\u{202e}"), "{all:?}");
-        // A Cyrillic letter in the place of a Latin one.
+        // A Cyrillic letter instead of a Latin one.
         let all = changes(&json!({ "d": "paypal" }), &json!({ "d": "p\u{430}ypal" }));
         assert_eq!(all[0].1, "[-paypal-][+p\u{430}\\u{430}ypal+]");
         let all = changes(&json!({ "d": "a b" }), &json!({ "d": "a\u{a0}b" }));
         assert!(all[0].1.contains("\\u{a0}"), "{all:?}");
-        // Names of members, too.
+        // The same holds for member names.
         let all = changes(&json!({}), &json!({ "d\u{1b}[2J": 1 }));
         assert_eq!(all[0].0, "/d\\u{1b}[2J");
         assert_eq!(

@@ -29,7 +29,7 @@ mod tests {
 
     #[test]
     fn the_examples_of_the_rfc_come_out_as_it_says() {
-        // RFC 7396, appendix A, as far as both are objects.
+        // The cases of RFC 7396, appendix A, in which both are objects.
         for (target, patch, merged) in [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),

@@ -206,7 +206,7 @@ mod tests {
         let other = OfTenant { now: 1_000, ..OfTenant::new(&keys, "globex", HOUR) };
         assert_eq!(turned(&other, &json), None);
         assert!(!other.is_token("email", &token));
-        // A class that somebody writes in its place.
+        // The class in the token was changed.
         assert_eq!(turned(&acme, &json.replace("EMAIL", "CARD")), None);
         let late = OfTenant { now: 1_000 + 76, ..OfTenant::new(&keys, "acme", HOUR) };
         assert_eq!(turned(&late, &json), None);

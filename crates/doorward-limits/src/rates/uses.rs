@@ -180,7 +180,7 @@ mod tests {
         assert_eq!(all[1].names[1], (Dimension::User, "a/b".into()));
         assert_eq!(all[3].names, [(Dimension::Tool, "mail/send".into())]);
         assert!(all[2].measures[0].left.reset <= Duration::from_secs(3_600));
-        // Page by page it is the same, whatever the page's size.
+        // The pages together are the same, whatever their size.
         for size in 1..5 {
             let (mut seen, mut after) = (Vec::new(), None::<(String, String)>);
             loop {

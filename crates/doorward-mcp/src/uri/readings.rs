@@ -200,7 +200,7 @@ mod tests {
             assert!(others.iter().any(|other| other == secret), "{uri}: {others:?}");
         }
         let of = |uri: &str| readings(uri).map(|it| it.others).unwrap_or_default();
-        // Policies that use escapes match, too.
+        // Policies that contain escapes match as well.
         assert!(of("mem://a/é%2fb").contains(&"mem://a/é%2Fb".to_owned()));
         assert!(of("mem://a/a b").contains(&"mem://a/a%20b".to_owned()));
         assert!(of("mem://a/%C3%A9").contains(&"mem://a/é".to_owned()));

@@ -233,7 +233,7 @@ mod tests {
             (c1.as_str(), c2.as_str()),
             ("node_modules/c", "node_modules/@s/b/node_modules/c")
         );
-        // What that one needs goes up again.
+        // A dependency of that package is placed at the top again.
         let d = put(&mut layout, &c2, "d", "*", "3.0.0");
         assert_eq!(d, "node_modules/d");
         assert_eq!(put(&mut layout, &d, "c", ">=1", "9.9.9"), "node_modules/c");
@@ -247,7 +247,7 @@ mod tests {
         let mut layout = Layout::default();
         let a = put(&mut layout, "", "a", "1", "1.0.0");
         let x = put(&mut layout, &a, "x", "1", "1.0.0");
-        // `b` has an `x` of its own, and a `c` below it that uses the one above.
+        // `b` has its own `x`, and below it a `c` that uses the one above.
         let b = put(&mut layout, &a, "b", "1", "1.0.0");
         let c1 = put(&mut layout, &a, "c", "1", "1.0.0");
         let c2 = put(&mut layout, &b, "c", "2", "2.0.0");

@@ -1,4 +1,4 @@
-//! Policies that hold calls until somebody has approved them.
+//! Policies that hold calls until they are approved.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -129,7 +129,7 @@ fn a_tool_that_is_always_held_is_listed() {
         assert_eq!(decide(&policies, json!({"user": "u", what: "b/x"})).verdict, Verdict::Allow);
     }
     assert!(decide(&policies, json!({"user": "u", "server": "a"})).is_possible());
-    // These cannot wait.
+    // These actions cannot be held.
     for action in ["subscribe", "complete"] {
         let decision = decide(&policies, json!({"user": "u", "resource": "a/x", "action": action}));
         assert_eq!(decision.verdict, Verdict::Deny, "{action}");
@@ -184,7 +184,8 @@ fn tests_beside_policies_expect_approval() {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(16))]
-    /// A set decides as the same set in which what holds refuses, but that what this alone refuses is held.
+    /// A policy set decides as if its holding policies were `forbid`, except that a call refused only by these is
+    /// held.
     #[test]
     fn holding_changes_nothing_but_what_it_holds(
         rules in proptest::collection::vec((0..3u8, 0..3usize, -2..4i64), 0..6),

@@ -325,8 +325,8 @@ proptest! {
         prop_assert_eq!(there.unwrap().decide(&request), back.decide(&request));
     }
 
-    /// What is listed is what can be called. Where policies look at arguments, whatever can be called
-    /// is listed; that no arguments satisfy several conditions at once is not found out.
+    /// A tool is listed exactly when it can be called. For policies on arguments, every tool that can be called is
+    /// listed, but the list does not detect conditions that exclude each other.
     #[test]
     fn what_is_listed_is_what_is_callable(policies in some_policies(), request in some_request()) {
         let set = compile(&policies.join("\n"));
@@ -349,11 +349,11 @@ proptest! {
         }
     }
 
-    /// Looking at a slice decides what looking at everything decides.
+    /// Evaluating a slice of the policies gives the same decision as evaluating all.
     #[test]
     fn a_slice_decides_what_the_whole_decides(policies in some_policies(), request in some_request()) {
         let set = compile(&policies.join("\n"));
-        // As conditions, scopes cannot be sliced by.
+        // A scope that is written as a condition does not take part in slicing.
         let whole: Vec<String> = policies.iter().map(|text| {
             let resource = text.rsplit_once(") ").map_or(text.as_str(), |(scope, _)| scope).rsplit(", ").next().unwrap().trim_end_matches(");").to_owned();
             text.replacen(&format!(", {resource})"), ", resource)", 1)
@@ -365,8 +365,8 @@ proptest! {
     }
 }
 
-/// Not a measure but a guard against growth: a decision among two thousand policies about other tools
-/// takes as long as among ten.
+/// This is not a benchmark but a guard against growth: a decision among two thousand policies about other tools takes
+/// as long as among ten.
 #[test]
 fn policies_about_other_tools_cost_nothing() {
     let median = |count: usize| {

@@ -225,7 +225,7 @@ mod tests {
 
     #[test]
     fn nothing_of_an_entry_can_run_or_read_here() {
-        // Members beside the remotes are not looked at.
+        // Members other than the remotes are ignored.
         let spec = offered(json!({ "command": "sh", "env": { "A": "b" },
             "packages": [{ "registryType": "npm", "identifier": "x" }],
             "remotes": [{ "type": "streamable-http", "url": "https://a.example/mcp",
@@ -253,7 +253,7 @@ mod tests {
         words.prop_map(Value::from)
     }
 
-    /// An endpoint that is often good, with a header that is.
+    /// An endpoint and a header, both of which are often valid.
     fn endpoint() -> impl Strategy<Value = (Value, Value)> {
         let url = prop_oneof![
             2 => Just(Value::from("https://a.example/mcp")),
@@ -266,7 +266,7 @@ mod tests {
         (url, prop_oneof![header, anything()])
     }
 
-    /// Anything that a registry may send, of words that mean something here.
+    /// Any value that a registry may send, built from words that have a meaning here.
     fn anything() -> impl Strategy<Value = Value> {
         let keys = prop::sample::select(vec![
             "type",

@@ -153,7 +153,7 @@ mod tests {
                 "{changed}"
             );
         }
-        // Nothing can be hidden behind the hash.
+        // No member can be hidden after the hash.
         let longer = text.replace("\"}", "\",\"tool\":\"c\"}");
         assert!(!Line::read(&longer).is_some_and(|line| line.is_intact(&longer)));
     }

@@ -193,7 +193,7 @@ mod tests {
         let made = CertificateDer::from_pem_file(made).unwrap();
         assert_eq!(not_after(&made), Some(4_948_878_639));
         assert!(certificate(&made).unwrap().names[0].starts_with("spiffe://"));
-        // Any input: no panic, and no wrong expiry.
+        // For any input there is no panic and no wrong expiry.
         for end in 0..made.len() {
             let _ = not_after(&made[..end]);
         }
