@@ -1,12 +1,13 @@
-//! The gateway under valgrind's callgrind: how many instructions it executes, which builds beside it do not change as
-//! they change times. Debian's package `valgrind` has the tool, and `vgdb`, which talks to it while it runs.
+//! Runs the gateway under valgrind's callgrind, which counts the instructions it executes. Unlike times, the count
+//! does not depend on other load on the machine. Debian's package `valgrind` contains the tool, and `vgdb`, which
+//! controls it while it runs.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::gateway::Gateway;
 
-/// A gateway whose instructions are counted; ended when dropped.
+/// A gateway whose instructions are counted; stopped when dropped.
 #[derive(Debug)]
 pub struct Counted {
     pub gateway: Gateway,
@@ -24,7 +25,7 @@ pub fn is_installed() -> bool {
 }
 
 impl Counted {
-    /// Starts a gateway. What callgrind writes goes to `folder`, which has to be empty and stays there.
+    /// Starts a gateway. Callgrind writes to `folder`, which must be empty and is not removed.
     pub fn start(
         program: &Path,
         config: &str,
@@ -34,8 +35,8 @@ impl Counted {
         std::fs::create_dir_all(&folder).map_err(|error| error.to_string())?;
         let mut command = Command::new("valgrind");
         command
-            // Where a processor copies by `rep movsb`, valgrind counts an instruction a byte: nearly half of a call.
-            // (Without it glibc copies by vectors, as it does small pieces anyway.)
+            // On processors that copy with `rep movsb`, valgrind counts one instruction per byte: nearly half of a
+            // call. Without it glibc copies with vector instructions, as it does for small copies anyway.
             .env("GLIBC_TUNABLES", "glibc.cpu.hwcaps=-ERMS")
             .args(["--tool=callgrind", "--quiet"])
             .arg(format!("--vgdb-prefix={}", prefix(&folder)))
@@ -44,12 +45,12 @@ impl Counted {
         Ok(Self { gateway: Gateway::start_by(command, config, store)?, folder })
     }
 
-    /// Begins to count at nothing.
+    /// Resets the count to zero.
     pub fn zero(&self) -> Result<(), String> {
         self.send("zero")
     }
 
-    /// Instructions in user mode since `zero`, of all threads. To be asked once.
+    /// The instructions of all threads in user mode since `zero`. Can be called once.
     pub fn instructions(&self) -> Result<u64, String> {
         self.send("dump")?;
         let file = self.folder.join("out.1");
@@ -75,7 +76,7 @@ impl Counted {
     }
 }
 
-/// Where valgrind puts the pipes by which it is told what to do.
+/// The prefix of the pipes through which valgrind is controlled.
 fn prefix(folder: &Path) -> String {
     folder.join("vgdb").display().to_string()
 }

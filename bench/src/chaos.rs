@@ -1,4 +1,4 @@
-//! Replicas that are killed, hang, get slow or fail under load: what callers notice, and what is done twice.
+//! Replicas that are killed, hang, become slow or fail under load: what callers notice, and which calls run twice.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -15,15 +15,15 @@ use crate::stats::Run;
 
 const REPLICAS: usize = 4;
 const CALLERS: usize = 16;
-/// Between a caller's calls: what is measured is the trouble, not how much the machine can do.
+/// The pause between two calls of a caller, so that the test measures faults and not the machine's capacity.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Calls a second of the server that is well all the while.
+/// Calls per second to the healthy server.
 const RATE: u64 = 500;
 
-/// How long calls go on after the trouble.
+/// How long calls continue after the fault.
 const AFTER: Duration = Duration::from_secs(1);
 
-/// What is wrong with one replica, for half of the time.
+/// The fault of one replica, which lasts for half of the time.
 pub const TROUBLES: [(&str, Mood); 5] = [
     ("none", Mood::Well),
     ("killed", Mood::Dead),
@@ -32,24 +32,24 @@ pub const TROUBLES: [(&str, Mood); 5] = [
     ("failing", Mood::Failing),
 ];
 
-/// What came of one kind of trouble.
+/// The result of one kind of fault.
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub sent: u64,
     pub answered: u64,
-    /// Calls that read and got no answer; of those that write some must, for nobody knows what became of them.
+    /// Reads that failed. Some writes must fail, since their outcome is unknown.
     pub reads_failed: u64,
     pub writes_failed: u64,
     /// Calls that reached replicas, beyond those that were sent.
     pub repeated: u64,
     pub writes_doubled: u64,
-    /// Of those that read.
+    /// The run of the reads.
     pub reads: Run,
-    /// Of a server beside, which is well: before the trouble, and during it.
+    /// The runs of the healthy server, before the fault and during it.
     pub beside: [Run; 2],
 }
 
-/// A gateway before four replicas, and a server beside.
+/// A gateway in front of four replicas and one other server.
 pub struct Scene {
     replicas: Vec<Backend>,
     gateway: Gateway,
@@ -89,7 +89,7 @@ impl Scene {
         open_loop(&self.target("beside"), &small, 8, RATE, time).await.map_err(text)
     }
 
-    /// Calls for so long, and a moment more; for the second half one replica has trouble.
+    /// Calls for this time and a moment longer; one replica is faulty for the second half.
     pub async fn play(&self, mood: Mood, time: Duration) -> Result<Outcome, String> {
         for replica in &self.replicas {
             replica.seen.writes.lock().clear();
@@ -113,7 +113,7 @@ impl Scene {
             all.reads.merge(one.reads);
         }
         all.beside = [quiet, troubled];
-        // What hung until now is still on its way.
+        // Requests that were delayed by the fault are still running.
         tokio::time::sleep(Duration::from_millis(200)).await;
         let mut writes: HashMap<String, u32> = HashMap::new();
         let mut reached = 0;
@@ -129,7 +129,7 @@ impl Scene {
     }
 }
 
-/// Reads and writes in turn; each call has a text of its own.
+/// Reads and writes in turn; each call has its own text.
 async fn caller(target: Target, time: Duration, next: Arc<AtomicU64>) -> std::io::Result<Outcome> {
     let mut connection = Connection::open(&target).await?;
     let mut all = Outcome::default();

@@ -1,4 +1,4 @@
-//! The same load direct and through the gateway, in turn: one row for each pairing of eras.
+//! Runs the same load directly and through the gateway, in turn: one row for each pairing of eras.
 
 use std::path::Path;
 use std::time::Duration;
@@ -29,7 +29,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// The direct client speaks what the server speaks; nothing else can be done without a gateway.
+    /// The direct client speaks the server's era, the only one that works without a gateway.
     fn direct(&self) -> Target {
         let address = self.upstream.address.to_string();
         Target { address, path: "/mcp".into(), era: self.server, token: None }
@@ -62,7 +62,7 @@ impl Bench<'_> {
         .await
     }
 
-    /// Runs a load direct and through the gateway in turn, and prints the medians.
+    /// Runs a load directly and through the gateway in turn, and prints the medians.
     async fn compare(
         &self,
         what: &str,
@@ -121,7 +121,7 @@ impl Bench<'_> {
     }
 }
 
-/// All loads in all pairings.
+/// Runs all loads in all pairings.
 pub async fn pairs(
     options: &Options,
     gateway: &Gateway,
@@ -159,7 +159,7 @@ pub async fn pairs(
     Ok(())
 }
 
-/// The same calls with a token to be checked and a hundred policies to be asked.
+/// Runs the same calls with a token to validate and a hundred policies to evaluate.
 pub async fn governed(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
     let issuer = Issuer::start().map_err(text)?;
     let file = std::env::temp_dir().join(format!("doorward-bench-{}.cedar", std::process::id()));

@@ -1,4 +1,4 @@
-//! The gateway as a process of its own, and what it uses.
+//! The gateway as a separate process, and the resources that it uses.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-/// A running gateway; ended when dropped.
+/// A running gateway; stopped when dropped.
 #[derive(Debug)]
 pub struct Gateway {
     child: Child,
@@ -15,27 +15,27 @@ pub struct Gateway {
     config: PathBuf,
 }
 
-/// What a process has used so far.
+/// The resources that a process has used so far.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
     pub cpu: Duration,
-    /// The part of it that was spent in the kernel.
+    /// The CPU time spent in the kernel.
     pub system: Duration,
     pub resident_kib: u64,
 }
 
 impl Gateway {
-    /// Starts a gateway with a configuration, on ports of the system's choice.
+    /// Starts a gateway with a configuration, on ports that the system chooses.
     pub fn start(program: &Path, config: &str) -> Result<Self, String> {
         Self::start_with(program, config, "none")
     }
 
-    /// The same, which keeps what it keeps in a store.
+    /// The same with a store.
     pub fn start_with(program: &Path, config: &str, store: &str) -> Result<Self, String> {
         Self::start_by(Command::new(program), config, store)
     }
 
-    /// The same by a command that ends in the gateway's program, such as one that counts what it does.
+    /// The same with a command that runs the gateway's program, such as one that counts its instructions.
     pub fn start_by(mut command: Command, config: &str, store: &str) -> Result<Self, String> {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
@@ -72,13 +72,13 @@ impl Gateway {
                 break;
             }
         }
-        // Read on, so that the gateway never writes to a pipe that nobody empties.
+        // Keep reading, so that the gateway never blocks on a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
         let address = address.ok_or("the gateway did not say where it is")?;
         Ok(Self { child, address, config: file })
     }
 
-    /// Its process.
+    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
@@ -96,7 +96,7 @@ impl Drop for Gateway {
     }
 }
 
-/// From `/proc` (proc_pid_stat(5)); zeros when the process is gone.
+/// Reads `/proc` (proc_pid_stat(5)); zeros when the process is gone.
 pub fn usage(pid: u32) -> Usage {
     let ticks =
         nix::unistd::sysconf(nix::unistd::SysconfVar::CLK_TCK).ok().flatten().unwrap_or(100);
@@ -117,7 +117,7 @@ pub fn usage(pid: u32) -> Usage {
     }
 }
 
-/// What a command of the gateway's prints.
+/// The output of a gateway command.
 pub fn output(program: &Path, arguments: &[&str]) -> Result<String, String> {
     let output = Command::new(program).args(arguments).output().map_err(|it| it.to_string())?;
     if !output.status.success() {

@@ -1,7 +1,9 @@
-//! Instructions a call, bare and with everything on: what to compare two builds by where the machine is shared. One
-//! caller and a fixed number of calls, so that runs differ little; valgrind does not see the kernel's part.
+//! Instructions per call, with a minimal configuration and with everything on: a way to compare two builds on a
+//! shared machine. One caller makes a fixed number of calls, so that runs differ little. Valgrind does not see the
+//! kernel's part.
 //!
-//! What a call may take is kept in a file beside the sources, so that a change that makes it dearer is seen.
+//! A file beside the sources contains the accepted count, so that a change that makes a call more expensive is
+//! noticed.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -17,19 +19,19 @@ use crate::{text, yardstick};
 
 const WARM_UP: u32 = 500;
 const CALLS: u32 = 2_000;
-/// Under valgrind a gateway is some fifty times slower.
+/// A gateway under valgrind is about fifty times slower.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How much more a call may take than was accepted, in percent: two runs of one build differ by less.
+/// How much the count may exceed the accepted one, in percent. Two runs of one build differ by less.
 const TOLERATED: u64 = 3;
 
-/// What is done with the figures.
+/// How the counts are compared and stored.
 #[derive(Debug, clap::Args)]
 pub struct Accepted {
-    /// With --instructions: fail where a call takes over 3% more of them than this file says
+    /// With --instructions: fail if a call takes over 3% more instructions than this file says
     #[arg(long, value_name = "FILE", requires = "instructions")]
     at_most: Option<PathBuf>,
-    /// With --instructions: write what a call takes to this file, for --at-most
+    /// With --instructions: write the instructions of a call to this file, for --at-most
     #[arg(long, value_name = "FILE", requires = "instructions", conflicts_with = "at_most")]
     accept: Option<PathBuf>,
     /// With --instructions: leave callgrind's profiles in this folder, for callgrind_annotate
@@ -37,7 +39,7 @@ pub struct Accepted {
     profiles: Option<PathBuf>,
 }
 
-/// Instructions a call.
+/// Instructions per call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Figures {
@@ -50,7 +52,7 @@ impl Figures {
         [("a bare call", self.bare), ("a call with everything on", self.all_on)]
     }
 
-    /// What there is to say of them, beside those that were accepted; an error if one is too large.
+    /// Describes the counts beside the accepted ones; an error if one is too large.
     fn beside(self, accepted: Self, file: &Path) -> Result<String, String> {
         let file = file.display();
         let (mut dearer, mut cheaper) = (String::new(), String::new());
@@ -83,12 +85,12 @@ impl Figures {
     }
 }
 
-/// Prints both, or says what is missing.
+/// Prints both counts, or what is missing to measure them.
 pub async fn a_call(program: &Path, modern: &Backend, accepted: &Accepted) -> Result<(), String> {
     if !is_installed() {
         return Err("instructions are counted by valgrind: apt-get install valgrind".into());
     }
-    // Before minutes are spent on it.
+    // Read the file first, before minutes are spent on measuring.
     let known = accepted.at_most.as_deref().map(read).transpose()?;
     let own = std::env::temp_dir().join(format!("doorward-callgrind-{}", std::process::id()));
     let folder = accepted.profiles.as_ref().unwrap_or(&own);
@@ -148,7 +150,7 @@ async fn count(counted: &Counted, token: Option<String>) -> Result<f64, String> 
     tokio::time::timeout(PATIENCE, work).await.map_err(late)?
 }
 
-/// A connection whose first call has been answered: the gateway has to find its server first.
+/// Opens a connection and waits until its first call succeeds: the gateway must find its server first.
 async fn connect(target: &Target, ask: &Ask) -> Result<Connection, String> {
     let began = Instant::now();
     loop {

@@ -1,5 +1,4 @@
-//! An issuer of tokens, and policies as a platform team would have them: for the measure of a call with
-//! everything on.
+//! A token issuer, and policies as a platform team would have them, to measure a call with everything on.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
@@ -11,7 +10,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
-/// An issuer that answers as long as the process lives.
+/// An issuer that serves as long as the process lives.
 pub struct Issuer {
     pub url: String,
     key: EcdsaKeyPair,
@@ -44,7 +43,7 @@ impl Issuer {
         Ok(Self { url, key })
     }
 
-    /// A token for a gateway, good for an hour.
+    /// A token for a gateway, valid for an hour.
     pub fn token(&self, audience: &str) -> Result<String, String> {
         let now =
             SystemTime::now().duration_since(UNIX_EPOCH).map_err(|error| error.to_string())?;
@@ -62,8 +61,8 @@ impl Issuer {
     }
 }
 
-/// A hundred policies: five about everything of the server that is called, five about the very tool, the
-/// others about other tools.
+/// A hundred policies: five on all tools of the called server, five on the called tool, and the others on other
+/// tools.
 pub fn policies() -> String {
     let one = |number: usize| match number % 20 {
         0 => format!(

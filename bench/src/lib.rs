@@ -1,7 +1,7 @@
-//! A fast MCP server of both eras, and what measures a gateway in front of it.
+//! A fast MCP server of both eras, and the tools that measure a gateway in front of it.
 //!
-//! The server shares no code with the gateway, so that what both misunderstand alike shows
-//! elsewhere: with the official SDKs and the conformance suite.
+//! The server shares no code with the gateway. A misunderstanding that both have in common is found elsewhere: with
+//! the official SDKs and the conformance suite.
 
 pub mod backend;
 pub mod callgrind;

@@ -1,6 +1,6 @@
-//! The load generator: keep-alive connections that send one prepared request after another, in a
-//! closed loop or at a fixed rate. Latency at a fixed rate counts from when a request should have
-//! been sent, so that a server that stalls cannot hide it.
+//! The load generator: keep-alive connections that send one prepared request after another, in a closed loop or at a
+//! fixed rate. At a fixed rate, latency counts from the scheduled start of a request, so that a server that stalls
+//! cannot hide it.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,17 +12,17 @@ use tokio::sync::mpsc;
 use crate::backend::Era;
 use crate::stats::Run;
 
-/// What is sent, and where.
+/// The server to call, and how.
 #[derive(Debug, Clone)]
 pub struct Target {
     pub address: String,
     pub path: String,
     pub era: Era,
-    /// A token to show.
+    /// A token to present.
     pub token: Option<String>,
 }
 
-/// One request, without what each connection adds.
+/// A request, without the parts that depend on the connection.
 #[derive(Debug, Clone)]
 pub struct Ask {
     pub method: &'static str,
@@ -38,7 +38,7 @@ impl Ask {
     }
 }
 
-/// One connection, with its session where there is one.
+/// A connection, with a session if it needs one.
 pub struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
@@ -83,7 +83,7 @@ impl Connection {
         self.exchange(&self.framed(body, "")).await.map(|_| ())
     }
 
-    /// A request as it goes over the wire.
+    /// A request as it is sent over the wire.
     pub fn written(&self, method: &str, params: &serde_json::Value) -> Vec<u8> {
         let mut params = params.clone();
         let mut headers = String::new();
@@ -123,7 +123,7 @@ impl Connection {
         .into_bytes()
     }
 
-    /// Sends a request and reads the whole answer, head and body.
+    /// Sends a request and reads the complete response, headers and body.
     pub async fn exchange_text(&mut self, request: &[u8]) -> io::Result<String> {
         self.kept.clear();
         self.keep = true;
@@ -132,7 +132,7 @@ impl Connection {
         done.map(|_| String::from_utf8_lossy(&self.kept).into_owned())
     }
 
-    /// Sends a request and reads the whole answer. Returns its head; fails unless it is a success.
+    /// Sends a request and reads the complete response. Returns its headers; fails unless it is a success.
     pub async fn exchange(&mut self, request: &[u8]) -> io::Result<String> {
         self.stream.write_all(request).await?;
         let end = self.read_until(b"\r\n\r\n", 0).await?;
@@ -168,13 +168,13 @@ impl Connection {
         done
     }
 
-    /// Sends a request and waits for the head of its answer only: a stream that stays open.
+    /// Sends a request and waits only for the headers of its response, for a stream that stays open.
     pub async fn open_stream(&mut self, request: &[u8]) -> io::Result<()> {
         self.stream.write_all(request).await?;
         self.read_until(b"data: ", 0).await.map(|_| ())
     }
 
-    /// Waits for the next event of an open stream that carries anything.
+    /// Waits for the next event with data on an open stream.
     pub async fn next_event(&mut self) -> io::Result<()> {
         self.buffer.clear();
         self.read_until(b"data: ", 0).await.map(|_| ())
@@ -200,7 +200,7 @@ impl Connection {
     }
 }
 
-/// Connections, each with its request as it sends it.
+/// Opens the connections and prepares the request of each.
 async fn prepare(
     target: &Target,
     ask: &Ask,
@@ -210,14 +210,14 @@ async fn prepare(
     for _ in 0..connections {
         let mut connection = Connection::open(target).await?;
         let request = connection.written(ask.method, &ask.params);
-        // Once unmeasured: whatever is made at the first use is made.
+        // Send it once without measuring, so that everything that the first use creates exists.
         connection.exchange(&request).await?;
         tasks.push((connection, request));
     }
     Ok(tasks)
 }
 
-/// Every connection sends its next request as soon as it has its answer.
+/// Every connection sends its next request as soon as it has its response.
 pub async fn closed_loop(
     target: &Target,
     ask: &Ask,
@@ -246,7 +246,7 @@ pub async fn closed_loop(
     gather(running).await
 }
 
-/// Requests at a fixed rate, dealt to the connections in turn.
+/// Sends requests at a fixed rate, distributed over the connections in turn.
 pub async fn open_loop(
     target: &Target,
     ask: &Ask,
@@ -278,12 +278,12 @@ pub async fn open_loop(
             run
         }));
     }
-    // A thread of its own sleeps more exactly than the runtime's timer, which counts milliseconds.
+    // A separate thread sleeps more precisely than the runtime's timer, which has a resolution of milliseconds.
     let pacing = std::thread::spawn(move || {
         for number in 0..total {
             let due = begun + gap * number;
             std::thread::sleep(due.saturating_duration_since(Instant::now()));
-            // A connection that broke has said so in its run.
+            // A broken connection has reported its error in its own run.
             let _ = queues[number as usize % queues.len()].send(due);
         }
     });

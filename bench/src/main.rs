@@ -1,5 +1,5 @@
-//! `cargo run --release -p doorward-bench`: measures the gateway against its own backend, direct and
-//! through the gateway in one run, in all four pairings of eras.
+//! `cargo run --release -p doorward-bench`: measures the gateway against its own backend, directly and through the
+//! gateway in one run, in all four pairings of eras.
 
 mod compare;
 mod instructions;
@@ -23,7 +23,7 @@ use serde_json::json;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Measures the gateway: throughput, latency, CPU and memory, direct and through it.
+/// Measures the gateway: throughput, latency, CPU and memory, compared with direct calls.
 #[derive(Debug, Parser)]
 struct Options {
     /// A short run, to see that everything works
@@ -32,10 +32,10 @@ struct Options {
     /// The gateway to measure; built in release mode when absent
     #[arg(long)]
     gateway: Option<PathBuf>,
-    /// Only measurements whose row begins with these words, such as "modern handshake call"
+    /// Only measurements whose row begins with this text, such as "modern handshake call"
     #[arg(long, default_value = "")]
     only: String,
-    /// Runs of each measurement, of which the median counts
+    /// Runs of each measurement; the median counts
     #[arg(long, default_value_t = 3)]
     runs: usize,
     /// Seconds of each measurement
@@ -44,16 +44,16 @@ struct Options {
     /// Connections of the closed loop
     #[arg(long, default_value_t = 32)]
     connections: usize,
-    /// Calls a second of the open loop
+    /// Calls per second of the open loop
     #[arg(long, default_value_t = 2_000)]
     rate: u64,
-    /// Recorded calls that are decided anew
+    /// Recorded calls to evaluate again
     #[arg(long, default_value_t = 1_000_000)]
     records: usize,
     /// Idle listening streams
     #[arg(long, default_value_t = 1_000)]
     streams: usize,
-    /// Count the instructions of a call by valgrind, and measure nothing else
+    /// Count the instructions of a call with valgrind, and measure nothing else
     #[arg(long)]
     instructions: bool,
     #[command(flatten)]
@@ -92,7 +92,7 @@ async fn run(options: &Options) -> Result<(), String> {
     }
     let handshake = backend::start(Era::Handshake, 1_000).await.map_err(text)?;
     let config = format!(
-        // All of the load comes from one address.
+        // All load comes from one address.
         "limits: {{ connections_per_address: 16384 }}\nservers:\n  modern: {{ url: {} }}\n  handshake: {{ url: {} }}\n",
         modern.url(),
         handshake.url()
@@ -111,7 +111,7 @@ async fn run(options: &Options) -> Result<(), String> {
     streams(options, &gateway, &modern).await
 }
 
-/// What the record, limits, prices and traces cost: the same calls with one of them more each time.
+/// Measures the cost of the audit log, limits, prices and traces: the same calls, each time with one more of them.
 async fn staged(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
     if !"stages".starts_with(&options.only) {
         return Ok(());
@@ -139,7 +139,7 @@ async fn measure_stages(
         gateways.push(Gateway::start_with(program, &stage.config, &store)?);
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    // By stage: calls a second, microseconds of CPU, p50 and p99 at the rate.
+    // By stage: calls per second, microseconds of CPU, and p50 and p99 at the fixed rate.
     let mut all: Vec<Vec<[f64; 4]>> = vec![Vec::new(); stages.len()];
     for _ in 0..options.runs {
         for (gateway, rows) in gateways.iter().zip(&mut all) {
@@ -163,7 +163,7 @@ async fn measure_stages(
     let middle = |rows: &[[f64; 4]], at: usize| median(rows.iter().map(|row| row[at]).collect());
     let mut last_cpu = middle(&all[0], 1);
     for ((stage, rows), gateway) in stages.iter().zip(&all).zip(&gateways) {
-        // Against what was measured beside it, run by run.
+        // Compare each run with the bare gateway in the same run.
         let ratio = median(rows.iter().zip(&all[0]).map(|(row, bare)| row[0] / bare[0]).collect());
         let added = median(rows.iter().zip(&all[0]).map(|(row, bare)| row[3] - bare[3]).collect());
         let cpu = middle(rows, 1);
@@ -184,7 +184,7 @@ async fn measure_stages(
     Ok(())
 }
 
-/// What checks cost, and what caching saves.
+/// Measures the cost of checks, and what caching saves.
 async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
     if !"reliable".starts_with(&options.only) {
         return Ok(());
@@ -197,7 +197,7 @@ async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result
         saved.share() * 100.0
     );
     let time = Duration::from_secs(options.seconds);
-    // By measurement: both medians, throughput with of that without, and memory.
+    // By measurement: both medians, the ratio of throughput, and memory.
     let mut all: [Vec<[f64; 4]>; 5] = Default::default();
     for _ in 0..options.runs {
         let compared = [
@@ -230,7 +230,7 @@ async fn reliable(options: &Options, program: &Path, modern: &Backend) -> Result
     Ok(())
 }
 
-/// Replicas in trouble.
+/// Measures replicas with faults.
 async fn chaos(options: &Options, program: &Path) -> Result<(), String> {
     if !"chaos".starts_with(&options.only) {
         return Ok(());
@@ -276,7 +276,7 @@ async fn chaos(options: &Options, program: &Path) -> Result<(), String> {
     }
 }
 
-/// Recorded calls against other policies.
+/// Measures the evaluation of recorded calls under other policies.
 async fn simulated(options: &Options, program: &Path, modern: &Backend) -> Result<(), String> {
     if !"simulate".starts_with(&options.only) {
         return Ok(());
@@ -295,7 +295,7 @@ async fn simulated(options: &Options, program: &Path, modern: &Backend) -> Resul
     Ok(())
 }
 
-/// Streams that only listen: what they cost, and how fast a change reaches them all.
+/// Measures streams that only listen: their cost, and how fast a change reaches all of them.
 async fn streams(options: &Options, gateway: &Gateway, upstream: &Backend) -> Result<(), String> {
     let (address, path) = (gateway.address.clone(), "/mcp/modern".into());
     let target = Target { address, path, era: Era::Modern, token: None };
@@ -329,7 +329,7 @@ fn text(error: impl std::fmt::Display) -> String {
     error.to_string()
 }
 
-/// Builds the gateway as it is measured, and says where it is.
+/// Builds the gateway in the measured profile and returns its path.
 fn build() -> Result<PathBuf, String> {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".into());
     let status = Command::new(cargo).args(["build", "--release", "-p", "doorward"]).status();

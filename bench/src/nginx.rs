@@ -1,5 +1,5 @@
-//! nginx as a reverse proxy before the same server: what it costs to read and write two sockets, on this machine and in
-//! this run. Nothing that a gateway does comes for less.
+//! nginx as a reverse proxy in front of the same server: the cost of reading and writing two sockets, on this machine
+//! and in this run. No gateway can do with less.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 
 use crate::gateway::{Usage, usage};
 
-/// Where Debian's packages put it, and others.
+/// Where Debian's packages and others install it.
 const PLACES: [&str; 3] = ["/usr/sbin/nginx", "/usr/local/sbin/nginx", "/usr/local/bin/nginx"];
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A running nginx; ended when dropped.
+/// A running nginx; stopped when dropped.
 #[derive(Debug)]
 pub struct Nginx {
     child: Child,
@@ -22,7 +22,7 @@ pub struct Nginx {
 }
 
 impl Nginx {
-    /// Starts one before a server at `address`. `None` where none is installed.
+    /// Starts nginx in front of a server at this address. `None` if it is not installed.
     pub fn start(server: &str) -> Result<Option<Self>, String> {
         let Some(program) = PLACES.iter().map(Path::new).find(|place| place.exists()) else {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Nginx {
         Ok(Some(nginx))
     }
 
-    /// What all of its processes have used so far.
+    /// The resources that all of its processes have used so far.
     pub fn usage(&self) -> Usage {
         let pid = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
@@ -75,7 +75,7 @@ impl Nginx {
 
 impl Drop for Nginx {
     fn drop(&mut self) {
-        // Asked, so that its workers end with it.
+        // Terminate it gracefully, so that its workers exit as well.
         if let Ok(pid) = i32::try_from(self.child.id()) {
             let _ =
                 nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGTERM);

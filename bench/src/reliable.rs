@@ -1,4 +1,4 @@
-//! What checking arguments costs, and what caching saves.
+//! The cost of validating arguments, and what caching saves.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,15 +12,15 @@ use crate::load::{Ask, Connection, Target, closed_loop};
 use crate::stats::Run;
 
 const AGENTS: usize = 20;
-/// What an agent does one after the other: it lists the tools, and calls one.
+/// How often an agent lists the tools and then calls one.
 const TURNS: usize = 30;
-/// Of as many calls one changes something; the others ask for one of a few things.
+/// One in this many calls is a write; the others read one of a few things.
 const WRITES: usize = 10;
 const THINGS: usize = 8;
 /// How often each of two gateways has its turn.
 const TIMES: u32 = 3;
 
-/// What a loop of agents has asked for, and what of it has reached the server.
+/// The requests of a loop of agents, and how many of them reached the server.
 #[derive(Debug)]
 pub struct Saved {
     pub asked: u64,
@@ -51,12 +51,12 @@ async fn started(program: &Path, settings: &str) -> Result<Gateway, String> {
     Ok(gateway)
 }
 
-/// The settings of a server, with more.
+/// The settings of a server, with additional ones.
 fn at(server: &Backend, more: &str) -> String {
     format!("url: {}{more}", server.url())
 }
 
-/// Agents that list, call, list, call …
+/// Runs agents that list, call, list, call …
 pub async fn agents(program: &Path, server: &Backend) -> Result<Saved, String> {
     let gateway = started(program, &at(server, ", cache: {ttl: 1m}")).await?;
     let before = server.seen.requests.load(Ordering::SeqCst);
@@ -85,7 +85,7 @@ pub async fn agents(program: &Path, server: &Backend) -> Result<Saved, String> {
     Ok(Saved { asked: (AGENTS * TURNS * 2) as u64, reached })
 }
 
-/// The same call with and without something, in turns.
+/// The same call with and without a feature, in turn.
 #[derive(Debug)]
 pub struct Compared {
     pub with: Run,
@@ -94,14 +94,14 @@ pub struct Compared {
 }
 
 impl Compared {
-    /// Throughput with it, of that without.
+    /// The ratio of throughput with the feature to that without.
     pub fn ratio(&self) -> f64 {
-        // Both had the same time.
+        // Both ran for the same time.
         self.with.calls() as f64 / self.without.calls() as f64
     }
 }
 
-/// Runs a load against two gateways, one after the other.
+/// Runs a load against two gateways in turn.
 async fn in_turns(
     program: &Path,
     settings: [String; 2],
@@ -109,7 +109,7 @@ async fn in_turns(
 ) -> Result<Compared, String> {
     let gateways = [started(program, &settings[0]).await?, started(program, &settings[1]).await?];
     let mut runs = [Run::default(), Run::default()];
-    // Whatever else the machine does meanwhile, it does to both.
+    // Alternate, so that other load on the machine affects both.
     for _ in 0..TIMES {
         for (gateway, run) in gateways.iter().zip(&mut runs) {
             run.merge(load(target(gateway)).await.map_err(text)?);
@@ -130,28 +130,28 @@ async fn compare(
     in_turns(program, settings, load).await
 }
 
-/// A call that is answered from the cache, beside one that is not.
+/// Compares a call that is served from the cache with one that is not.
 pub async fn cached(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let settings = [at(server, ", cache: {ttl: 1m}"), at(server, "")];
     compare(program, settings, &hello(), time).await
 }
 
-/// A call whose arguments are checked, beside one whose are not; the server has as many tools, each with a
-/// schema of its own, as it has.
+/// Compares a call whose arguments are validated with one whose are not. Each of the server's tools has its own
+/// schema.
 pub async fn checked(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let ask = Ask::tool("tool-500", &json!({ "query": "a text of some words", "limit": 17 }));
     let settings = [at(server, ""), at(server, ", arguments: {check: off}")];
     compare(program, settings, &ask, time).await
 }
 
-/// A call past breaker and health checks, beside one without them.
+/// Compares a call with a circuit breaker and health checks to one without.
 pub async fn guarded(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let with = at(server, ", reliability: {health: {interval: 1s}}");
     let without = at(server, ", reliability: {breaker: {off: true}}");
     compare(program, [with, without], &hello(), time).await
 }
 
-/// A call of one of ten replicas, beside one of a server that is there once.
+/// Compares a call of one of ten replicas with a call of a single server.
 pub async fn replicated(
     program: &Path,
     server: &Backend,
@@ -166,7 +166,7 @@ pub async fn replicated(
     compare(program, [with, at(server, "")], &hello(), time).await
 }
 
-/// A call that is looked for in the cache in vain, beside one that is not looked for; of one caller.
+/// Compares a call that misses the cache with an uncached one, for a single caller.
 pub async fn missed(program: &Path, server: &Backend, time: Duration) -> Result<Compared, String> {
     let settings = [at(server, ", cache: {ttl: 1m}"), at(server, "")];
     let next = AtomicU64::new(0);

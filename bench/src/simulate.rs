@@ -1,5 +1,5 @@
-//! How long it takes to decide recorded calls anew: they are made through a gateway, by several callers, and then
-//! replayed against other policies.
+//! Measures how long it takes to evaluate recorded calls again: several callers make them through a gateway, and they
+//! are replayed against other policies.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -12,20 +12,20 @@ use crate::issuer::policies;
 use crate::load::{Ask, Target, closed_loop};
 
 const CALLERS: usize = 10;
-/// How long each caller calls before it is the next one's turn.
+/// How long each caller calls before the next one's turn.
 const TURN: Duration = Duration::from_millis(250);
 
-/// What was decided anew, and how long it took.
+/// What was evaluated, and how long it took.
 #[derive(Debug)]
 pub struct Replayed {
     pub calls: u64,
     pub turned: u64,
     pub took: Duration,
-    /// Of the database, about.
+    /// The approximate size of the database.
     pub bytes: u64,
 }
 
-/// Records as many calls at least, and decides them anew.
+/// Records at least this many calls and evaluates them again.
 pub async fn replay(
     program: &Path,
     folder: &Path,
@@ -36,7 +36,7 @@ pub async fn replay(
     let all = "permit (principal, action, resource);\n";
     let text = format!("{all}{}", policies());
     std::fs::write(&before, &text).map_err(|error| error.to_string())?;
-    // Every second caller loses the tool.
+    // Every second caller loses access to the tool.
     let forbidden: String = (0..CALLERS)
         .step_by(2)
         .map(|number| format!("forbid (principal == User::\"caller-{number}\", action == Action::\"call\", resource == Tool::\"modern/echo\");\n"))
@@ -70,10 +70,10 @@ pub async fn replay(
         }
         done += run.calls();
     }
-    // All is written.
+    // Wait until all records are written.
     tokio::time::sleep(Duration::from_secs(1)).await;
     drop(gateway);
-    // What was written last lies beside the database.
+    // The latest records are in the write-ahead log beside the database.
     let length = |path: PathBuf| std::fs::metadata(path).map_or(0, |file| file.len());
     let bytes = length(folder.join("simulate.db-wal")) + length(database);
     let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What each stage of a governed call costs: the same build with more and more of them on, in turns.
+//! Measures the cost of each stage of a governed call: the same build with more and more stages on, in turn.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,16 +8,16 @@ use tokio::net::TcpListener;
 
 use crate::gateway::output;
 
-/// One configuration, and what it has that the one before has not.
+/// A configuration, and the stage that it adds to the previous one.
 #[derive(Debug)]
 pub struct Stage {
     pub name: &'static str,
     pub config: String,
-    /// A database of its own; `None` for none.
+    /// Its own database; `None` for none.
     pub store: Option<PathBuf>,
 }
 
-/// Configurations in front of one server, each with one thing more than the one before.
+/// Configurations in front of one server, each with one more stage than the previous one.
 pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stage>, String> {
     let collector = collector().await.map_err(|error| error.to_string())?;
     let servers =
@@ -52,7 +52,7 @@ pub async fn all(program: &Path, folder: &Path, server: &str) -> Result<Vec<Stag
     Ok(stages)
 }
 
-/// Accepts whatever it is sent.
+/// A collector that accepts everything.
 async fn collector() -> std::io::Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

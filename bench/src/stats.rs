@@ -1,8 +1,8 @@
-//! Latencies, and what is said of them.
+//! Latencies and their statistics.
 
 use std::time::Duration;
 
-/// What one run of load came to.
+/// The result of one run of load.
 #[derive(Debug, Default, Clone)]
 pub struct Run {
     latencies: Vec<u32>,
@@ -40,7 +40,7 @@ impl Run {
     }
 }
 
-/// The middle one.
+/// The median.
 pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values.get(values.len() / 2).copied().unwrap_or(f64::NAN)

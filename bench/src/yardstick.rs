@@ -1,5 +1,6 @@
-//! The gateway against nginx before the same server, in one run: CPU a call, throughput and latency, bare and with
-//! everything on that a platform team has on: a key, policies, limits, the audit log on disk, and metrics.
+//! Compares the gateway with nginx in front of the same server, in one run: CPU per call, throughput and latency,
+//! with a minimal configuration and with everything that a platform team turns on: a key, policies, limits, the audit
+//! log on disk, and metrics.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,17 +14,17 @@ use serde_json::json;
 
 use crate::{Options, text};
 
-/// Who is measured, and what of their processes; the client alone has none.
+/// What is measured, and its processes; the direct client has none.
 struct Measured<'a> {
     name: &'static str,
     target: Target,
     usage: Option<Box<dyn Fn() -> Usage + 'a>>,
 }
 
-/// Calls a second, microseconds in user mode and in the kernel a call, p99 in milliseconds at the fixed rate.
+/// Calls per second, microseconds per call in user mode and in the kernel, and p99 in milliseconds at the fixed rate.
 type Row = [f64; 4];
 
-/// All of them in turn, so that each run has its own yardstick.
+/// Measures all of them in turn, so that each run has its own reference.
 pub async fn against_nginx(
     options: &Options,
     program: &Path,
@@ -96,11 +97,11 @@ async fn measure(
     Ok(())
 }
 
-/// Small calls as fast as they are answered, and then at the fixed rate.
+/// Small calls as fast as possible, and then at the fixed rate.
 pub struct Both {
     pub closed: Run,
     pub open: Run,
-    /// Microseconds in user mode and in the kernel, a call of the first.
+    /// Microseconds per call of the closed loop, in user mode and in the kernel.
     pub user: f64,
     pub system: f64,
 }
@@ -143,7 +144,7 @@ fn print(options: &Options, measured: &[Measured<'_>], rows: &[Vec<Row>]) {
         "÷ bare"
     );
     for (one, own) in measured.iter().zip(rows) {
-        // Each against what was measured beside it, run by run.
+        // Compare each with the others of the same run.
         let of = |name: &str, figure: fn(&Row, &Row) -> f64| {
             let other = measured.iter().position(|other| other.name == name)?;
             let pairs = own.iter().zip(&rows[other]);
@@ -168,15 +169,15 @@ fn print(options: &Options, measured: &[Measured<'_>], rows: &[Vec<Row>]) {
     }
 }
 
-/// A figure, or a dash where there is none.
+/// Formats a figure, or a dash where there is none.
 fn written(figure: Option<f64>, decimals: usize) -> String {
     figure.map_or_else(|| "-".into(), |figure| format!("{figure:.decimals$}"))
 }
 
-/// All of the load comes from one address.
+/// All load comes from one address.
 const CONNECTIONS: &str = "limits: {connections_per_address: 16384}\n";
 
-/// The configuration of a gateway that only passes calls on.
+/// The configuration of a gateway that only forwards calls.
 pub fn bare(modern: &Backend) -> String {
     format!("{CONNECTIONS}servers: {{modern: {{url: '{}'}}}}\n", modern.url())
 }
@@ -185,7 +186,7 @@ pub fn bare(modern: &Backend) -> String {
 pub struct Full {
     pub config: String,
     pub store: String,
-    /// What callers present.
+    /// The key that callers present.
     pub key: String,
 }
 
@@ -208,7 +209,7 @@ impl Full {
     }
 }
 
-/// Twenty policies, of which one permits.
+/// Twenty policies, one of which permits.
 fn some_policies() -> String {
     let mut all = String::from(
         "permit (principal == User::\"bench\", action in Action::\"use\", resource);\n",

@@ -1,4 +1,4 @@
-//! What the server answers with.
+//! Response bodies of the server.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -10,7 +10,7 @@ use http_body::Frame;
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
-/// A body that is whole, or comes bit by bit.
+/// A body that is complete, or arrives piece by piece.
 pub enum Body {
     Whole(Option<Bytes>),
     Stream(mpsc::Receiver<Bytes>),

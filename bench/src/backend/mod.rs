@@ -1,9 +1,8 @@
-//! The server: one era, a few tools, nothing that costs time.
+//! The server: one era, a few tools, and as little work per call as possible.
 //!
-//! Tools: `echo` (text back), `big` (a text of `bytes` letters), `slow` (waits `ms`), `notify`
-//! (`count` notifications of mixed kinds and sizes before the result), `touch` (tells listeners that
-//! a resource and the tools have changed), `ask` (elicits a name), `write` (counts its texts), and as many `tool-N`
-//! as wanted.
+//! Tools: `echo` (returns its text), `big` (a text of `bytes` letters), `slow` (waits `ms`), `notify` (`count`
+//! notifications of mixed kinds and sizes before the result), `touch` (notifies listeners that a resource and the
+//! tools have changed), `ask` (elicits a name), `write` (counts its texts), and any number of tools `tool-N`.
 
 mod body;
 mod tools;
@@ -47,7 +46,7 @@ pub struct Backend {
     state: Arc<State>,
 }
 
-/// What the server has seen, for those who test.
+/// What the server has observed, for tests.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub requests: AtomicU64,
@@ -68,7 +67,7 @@ struct State {
     tools: Vec<Value>,
     next_session: AtomicU64,
     listeners: Mutex<HashMap<u64, Listener>>,
-    /// Answers that are waited for, by the id of the question.
+    /// Pending input requests, by the id of the request.
     questions: Mutex<HashMap<i64, oneshot::Sender<Value>>>,
     next_question: AtomicU64,
     mood: watch::Sender<Mood>,
@@ -112,7 +111,7 @@ struct Arguments {
     count: usize,
 }
 
-/// Serves on a port of the system's choice for as long as the runtime lives.
+/// Serves on a port that the system chooses, for as long as the runtime lives.
 pub async fn start(era: Era, tools: usize) -> std::io::Result<Backend> {
     serve(TcpListener::bind("127.0.0.1:0").await?, era, tools)
 }
@@ -134,7 +133,7 @@ pub fn serve(listener: TcpListener, era: Era, tools: usize) -> std::io::Result<B
     Ok(Backend { address, seen, state })
 }
 
-/// Takes connections, except while it is dead: then there is nobody, and nothing is left of those there were.
+/// Accepts connections. While the server is dead it refuses new ones, and the open ones are closed.
 async fn keep(listener: TcpListener, state: Arc<State>) {
     let Ok(address) = listener.local_addr() else { return };
     let mut mood = state.mood.subscribe();
@@ -180,12 +179,12 @@ impl Backend {
         format!("http://{}/mcp", self.address)
     }
 
-    /// Tells all listeners that resource `test://1` and the tools have changed.
+    /// Notifies all listeners that resource `test://1` and the tools have changed.
     pub async fn touch(&self) {
         self.state.touch().await;
     }
 
-    /// From now on it is well, or not.
+    /// Sets the server's condition.
     pub fn is(&self, mood: Mood) {
         self.state.mood.send_replace(mood);
     }
@@ -259,7 +258,7 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Response<Body>
 }
 
 impl State {
-    /// The answer to a request that needs no stream.
+    /// The response to a request that needs no stream.
     fn plain(&self, era: Era, method: &str, params: &Params) -> Result<String, i64> {
         let modern = era == Era::Modern;
         let about = json!({

@@ -1,4 +1,4 @@
-//! The server's tools, and what they do.
+//! The server's tools and their implementation.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -33,7 +33,7 @@ pub(super) fn definitions(count: usize) -> Vec<Value> {
     for number in 0..count.saturating_sub(tools.len()) {
         tools.push(tool(
             &format!("tool-{number}"),
-            // No two are the same.
+            // No two schemas are the same.
             json!({
                 "query": { "type": "string", "description": "What to look for", "maxLength": 1_000 + number },
                 "limit": { "type": "integer", "minimum": 1, "maximum": 100 + number },
@@ -45,7 +45,7 @@ pub(super) fn definitions(count: usize) -> Vec<Value> {
     tools
 }
 
-/// Counts while it lives.
+/// Counts a request as open while it lives.
 struct Counted(Arc<Seen>);
 
 impl Counted {
@@ -103,7 +103,7 @@ pub(super) async fn call(state: Arc<State>, id: &RawValue, params: Params) -> Re
     }
 }
 
-/// Notifications of mixed kinds and sizes, each with its number, then the result.
+/// Sends numbered notifications of mixed kinds and sizes, then the result.
 async fn notify(
     state: Arc<State>,
     id: Box<RawValue>,
@@ -131,7 +131,7 @@ async fn notify(
     let _ = sender.send(event(&result(&id, &state.said("told")))).await;
 }
 
-/// Elicits a name: in the words of the era.
+/// Elicits a name in the way of the era.
 fn ask(state: Arc<State>, id: &RawValue, params: &Params, counted: Counted) -> Response<Body> {
     let question = json!({
         "message": "Your name?",

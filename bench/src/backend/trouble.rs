@@ -1,4 +1,4 @@
-//! A server that is not well, as long as it is told to be.
+//! A server with faults that can be turned on and off.
 
 use std::time::Duration;
 
@@ -10,18 +10,18 @@ use super::body::{Body, status};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
     Well,
-    /// Nobody listens, and connections are cut where they are.
+    /// New connections are refused, and open ones are cut.
     Dead,
-    /// Requests are taken, and not answered until it is well again.
+    /// Requests are accepted, and answered only after the fault ends.
     Hung,
-    /// Each answer takes so much longer.
+    /// Each response takes this much longer.
     Slow(Duration),
-    /// Each is HTTP 500.
+    /// Each response is HTTP 500.
     Failing,
 }
 
 impl State {
-    /// Lets a request suffer from what is wrong. Returns the answer where that is all there is.
+    /// Applies the fault to a request. Returns the response if the fault provides it.
     pub(super) async fn suffer(&self) -> Option<Response<Body>> {
         let mut mood = self.mood.subscribe();
         let now = *mood.borrow_and_update();
