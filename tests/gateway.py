@@ -1,4 +1,4 @@
-"""A gateway under test, and the questions that a client of 2026-07-28 asks it."""
+"""A gateway under test, and the requests that a client of 2026-07-28 sends to it."""
 
 import json
 import time
@@ -15,7 +15,7 @@ OWN = {
 
 
 class Gateway:
-    """A gateway with a configuration, ports, and unless it has none, a store of its own."""
+    """A gateway with a configuration, ports and, unless it needs none, its own store."""
 
     def __init__(self, binary, processes, folder, name, config, *options, has_store=True):
         self.binary, self.folder = binary, folder
@@ -30,7 +30,7 @@ class Gateway:
         wait_for_port(self.port, self.process, "the gateway")
 
     def get(self, path, accept=None):
-        """What its admin listener answers: the status and the text."""
+        """The response of the admin listener: the status and the text."""
         request = urllib.request.Request(f"http://127.0.0.1:{self.admin}{path}")
         if accept:
             request.add_header("accept", accept)
@@ -54,11 +54,11 @@ class Gateway:
             return json.load(answer)
 
     def told(self, *arguments):
-        """What a command prints that looks into its store."""
+        """The output of a command that uses the gateway's store."""
         return run(self.binary, *arguments, "--store", self.store)
 
     def key(self, *whose):
-        """A new API key, once the gateway knows it."""
+        """Creates an API key and waits until the gateway knows it."""
         key = self.told("keys", "create", *whose).strip()
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.port}/mcp", method="PUT", headers={"authorization": f"Bearer {key}"}

@@ -1,4 +1,4 @@
-"""What the tests against independent peers share: where the peers come from, and how they are started.
+"""Shared by the tests with independent peers: where the peers come from, and how they are started.
 
 The peers are pinned by lock files beside the tests that use them, and installed into `target/peers`.
 """
@@ -25,7 +25,7 @@ PEERS = TARGET / "peers"
 
 
 class Missing(Exception):
-    """Something that the matrix needs is not on this machine."""
+    """This machine lacks something that the tests need."""
 
 
 def need(program, why):
@@ -43,7 +43,7 @@ def run(*command, **options):
 
 
 def until(what, holds, patience=60):
-    """Waits until something holds, and returns it."""
+    """Waits until a condition holds, and returns its value."""
     end = time.monotonic() + patience
     while not (found := holds()):
         if time.monotonic() > end:
@@ -53,7 +53,7 @@ def until(what, holds, patience=60):
 
 
 def of_each_era(node, program):
-    """A program of the interop suite, on each official SDK in each era: its name, and its command."""
+    """A program of the interop suite, on each official SDK in each era: its name and its command."""
     programs = {}
     for major, era in (("1", "legacy"), ("2", "legacy"), ("2", "modern")):
         programs[f"typescript {major} {era}"] = ["node", node / f"{program}.mjs", major, era]
@@ -62,7 +62,7 @@ def of_each_era(node, program):
 
 
 def printed(command, **environment):
-    """The last line that a program prints, as JSON, or None; and all that it printed."""
+    """The last line that a program prints, parsed as JSON, or None; and its whole output."""
     done = subprocess.run(
         [str(part) for part in command], capture_output=True, text=True, timeout=90, env={**os.environ, **environment}
     )
@@ -74,7 +74,7 @@ def printed(command, **environment):
 
 
 def up_to_date(folder, *locks):
-    """Whether a folder was installed from these very lock files; remembers it if not."""
+    """Whether a folder was installed from exactly these lock files. If not, stores them for the next time."""
     stamp, now = folder / ".locks", "".join(lock.read_text() for lock in locks)
     if stamp.exists() and stamp.read_text() == now:
         return True, lambda: None
@@ -82,7 +82,7 @@ def up_to_date(folder, *locks):
 
 
 def one_at_a_time(install):
-    """Suites that run side by side share what is installed: one of them does it, and the others wait."""
+    """Suites that run in parallel share installations: one of them installs, and the others wait."""
 
     @functools.wraps(install)
     def waiting(*arguments):
@@ -95,7 +95,7 @@ def one_at_a_time(install):
 
 
 def copy_new(file, folder):
-    """Copies a file unless it is there already: another suite may be reading it."""
+    """Copies a file unless it exists already, since another suite may be reading it."""
     there = folder / file.name
     if not there.exists() or there.read_bytes() != file.read_bytes():
         shutil.copy(file, folder)
@@ -125,7 +125,7 @@ def install_sdk(major):
 
 @one_at_a_time
 def install_python(name, lock):
-    """A Python of its own with what a file lists; returns the program."""
+    """A Python environment with the packages that a lock file lists. Returns the program."""
     folder = PEERS / name
     folder.mkdir(parents=True, exist_ok=True)
     fresh, remember = up_to_date(folder, lock)
@@ -152,8 +152,8 @@ def gateway_binary(given):
 
 
 def free_port():
-    """A port that is free, and below those that the system gives to connections: until it is bound, another suite's
-    connection may take one of those."""
+    """A free port below the range for outgoing connections: a connection of another suite could take one of those
+    before it is bound."""
     while True:
         port = random.randrange(10_000, 32_768)
         with socket.socket() as listener:
@@ -164,7 +164,7 @@ def free_port():
 
 @contextlib.contextmanager
 def running():
-    """A folder, and processes that end with the block; what they have printed last is told where it fails."""
+    """A folder, and processes that end with the block. On failure, prints the last lines of their output."""
     with tempfile.TemporaryDirectory() as folder:
         processes = Processes(Path(folder))
         try:
@@ -191,7 +191,7 @@ def wait_for_port(port, process, what):
 
 
 class Processes:
-    """Processes that live as long as a run, with what they print in files of one folder."""
+    """Processes that live as long as a run, with their output in files of one folder."""
 
     def __init__(self, folder):
         self.folder = folder
@@ -205,7 +205,7 @@ class Processes:
         return process
 
     def listening(self, command, log):
-        """Starts a command in which `{port}` stands for a free port; returns the port when it listens."""
+        """Starts a command in which `{port}` stands for a free port. Returns the port once it listens."""
         port = free_port()
         process = self.start([str(part).replace("{port}", str(port)) for part in command], log)
         wait_for_port(port, process, log)

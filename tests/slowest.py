@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The tests that took longest, of a report that `cargo nextest` has written in JUnit's form."""
+"""Prints the slowest tests of a JUnit report by `cargo nextest`."""
 
 import sys
 import xml.etree.ElementTree as xml

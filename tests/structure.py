@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""The shape of the code, read from `use` lines and paths: which module needs which.
+"""The structure of the code, read from `use` lines and paths: which module needs which.
 
-    tests/structure.py            sizes, circles and the crates' dependencies, as text
-    tests/structure.py --mermaid  the graph that ARCHITECTURE.md shows
-    tests/structure.py --check    fails where a rule of ARCHITECTURE.md is broken
+    tests/structure.py            sizes, cycles and the crates' dependencies, as text
+    tests/structure.py --mermaid  the graph in ARCHITECTURE.md
+    tests/structure.py --check    fails if a rule of ARCHITECTURE.md is broken
 
-Tests (`#[cfg(test)]` modules and `tests/`) are left out: they may look everywhere.
+Tests (`#[cfg(test)]` modules and `tests/`) are left out: they may use everything.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def without_tests(text):
 
 
 def without_words(text):
-    """The text without what stands in strings and comments."""
+    """The text without its strings and comments."""
     text = re.sub(r'"(?:[^"\\]|\\.)*"', '""', text, flags=re.S)
     return re.sub(r"//[^\n]*", "", text)
 
@@ -44,7 +44,7 @@ class Crate:
                 parts.pop()
             self.files[tuple(parts)] = file
             self.texts[tuple(parts)] = without_tests(file.read_text())
-        # Modules that are only there for tests.
+        # Modules that exist only for tests.
         for parts, text in list(self.texts.items()):
             for child in re.findall(r"#\[cfg\(test\)\]\s*(?:pub(?:\([^)]*\))? )?mod (\w+);", self.read(parts)):
                 for other in list(self.files):
@@ -64,7 +64,7 @@ class Crate:
         return parts
 
     def exports(self):
-        """Names that a module passes on from another: a path through it leads there."""
+        """Names that a module re-exports from another: a path through it leads there."""
         passed = {}
         for here, text in self.texts.items():
             for path, name in uses(without_words(text), public=True):
@@ -74,7 +74,7 @@ class Crate:
                 if name != "*":
                     passed[(here, name)] = path
                     continue
-                # All that the other module has of its own, or passes on itself.
+                # Everything that the other module defines or re-exports.
                 module = self.nearest(target[:-1])
                 other = without_words(self.texts[module])
                 own = re.findall(r"pub (?:async )?(?:struct|enum|trait|fn|const|static|type) (\w+)", other)
@@ -83,7 +83,7 @@ class Crate:
         return passed
 
     def resolve(self, here, path):
-        """The parts of a path from the crate's root; None for another crate's."""
+        """The parts of a path from the crate's root; None for a path of another crate."""
         first, rest = path[0], list(path[1:])
         if first == "crate":
             return rest
@@ -109,7 +109,7 @@ class Crate:
                 target = self.resolve(here, path)
                 if target is None:
                     continue
-                for _ in range(8):  # through what is passed on
+                for _ in range(8):  # follow re-exports
                     module = self.nearest(target)
                     if len(target) > len(module) and (module, target[len(module)]) in passed:
                         further = self.resolve(module, passed[(module, target[len(module)])])
@@ -119,14 +119,14 @@ class Crate:
                     else:
                         break
                 module = self.nearest(target)
-                # A module's parent names it, and it may look at what its parent holds: only real needs count.
+                # A module's parent declares it, and it may use what its parent holds: only real uses count.
                 if module != here and module in self.files:
                     arrows[here].add(module)
         return arrows
 
 
 def uses(text, public=False):
-    """Every path of every `use`, with the name it has afterwards."""
+    """Every path of every `use`, with the name that it gets."""
     kind = r"pub(?:\([^)]*\))?\s+" if public else r"(?:pub(?:\([^)]*\))?\s+)?"
     for tree in re.findall(r"\b" + kind + r"use\s+([^;]+);", text):
         yield from expand(tree.strip(), [])
@@ -204,7 +204,7 @@ def crates():
 
 
 def direct(needs, name):
-    """What a crate needs that no other of its needs brings along."""
+    """The dependencies of a crate that no other of its dependencies includes."""
     def all_of(name, seen):
         for other in needs[name]:
             if other not in seen:

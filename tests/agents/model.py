@@ -1,13 +1,13 @@
-"""A model's endpoint that follows a script: it calls every tool of the gateway's that it is offered, each once, and then
-says that it is done. It speaks three dialects, as their providers do: Anthropic's Messages, OpenAI's Responses, and
-Gemini's generateContent; and like them it refuses a request for one tool whose name it does not take."""
+"""A model endpoint that follows a script: it calls every tool of the gateway that it is offered, once, and then says
+that it is done. It speaks three dialects, like their providers: Anthropic's Messages, OpenAI's Responses and Gemini's
+generateContent. Like the providers, it rejects a whole request if it does not accept the name of one tool."""
 
 import http.server
 import json
 import re
 import threading
 
-# What each provider takes for a tool's name.
+# The tool names that each provider accepts.
 NAMES = {
     "anthropic": re.compile(r"[a-zA-Z0-9_-]{1,64}"),
     "openai": re.compile(r"[a-zA-Z0-9_-]{1,64}"),
@@ -16,7 +16,7 @@ NAMES = {
 
 
 class Model:
-    """What the endpoint was offered, what it has called, and what came of it."""
+    """The tools that the endpoint was offered, the calls that it made, and their results."""
 
     def __init__(self, is_ours):
         self.is_ours = is_ours
@@ -33,7 +33,7 @@ class Model:
         self.server.shutdown()
 
     def next_tool(self, dialect, names):
-        """The next tool to be called; `None` when all were."""
+        """The next tool to call, or `None` if all were called."""
         for name in names:
             if not NAMES[dialect].fullmatch(name):
                 self.refused.append(name)
@@ -62,7 +62,7 @@ class Model:
                 self.wfile.write(body)
 
             def events(self, events):
-                """Each with its kind, where it has one."""
+                """Sends the events, each with its type if it has one."""
                 lines = []
                 for event in events:
                     if "type" in event:
@@ -96,7 +96,7 @@ class Model:
 
 
 def said(value):
-    """The text of a tool's result, in whatever it is wrapped."""
+    """The text of a tool's result, however it is wrapped."""
     if isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -140,7 +140,7 @@ def openai(model, request, body):
     for item in body.get("input", []):
         if item.get("type") == "function_call_output":
             model.results[item["call_id"].removeprefix("call_")] = said(item.get("output"))
-    # A namespace holds a server's tools, which are called by both names.
+    # A namespace contains a server's tools, which are called by both names.
     tools, spaces = [], {}
     for tool in body.get("tools", []):
         for inner in tool.get("tools", [tool]) if tool["type"] == "namespace" else [tool]:

@@ -1,4 +1,4 @@
-"""Names of tools, most of which models' APIs refuse."""
+"""Tool names, most of which model APIs reject."""
 
 NAMES = [
     "echo",

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Agents that people use, as their makers ship them on npm, each against a scripted model: Claude Code, Codex and Gemini
-CLI connect to the gateway's merged endpoint, list its tools, whose own names models' APIs refuse, and call each of them;
-let in without a credential, with a key, and where an agent can log in without a person, by OAuth.
+"""Popular agents, as published on npm, each with a scripted model: Claude Code, Codex and Gemini CLI connect to the
+gateway's merged endpoint, list its tools, whose original names model APIs reject, and call each of them. They
+authenticate with nothing, with a key, and, if the agent can log in without a person, with OAuth.
 
-A model's endpoint is the one thing here that is not real: what a model says costs money, and is not the same twice."""
+Only the model endpoint is not real, since a real model costs money and does not repeat its responses.
+"""
 
 import argparse
 import json
@@ -42,7 +43,7 @@ def install_agents():
 
 
 class Agent:
-    """One agent with a home of its own, so that nothing of it is shared or left."""
+    """An agent with its own home folder, so that it shares and leaves nothing."""
 
     def __init__(self, modules, home, model, url, key=None, browser=None):
         self.modules, self.home, self.model, self.url, self.key = modules, home, model, url, key
@@ -69,21 +70,21 @@ class ClaudeCode(Agent):
     dialect, can_log_in = "anthropic", True
 
     def prepare(self):
-        # On Node before 22, the program that is there for this platform.
+        # On Node before 22, use the native program for this platform.
         self.program = next(self.modules.glob("@anthropic-ai/claude-code-*/claude"))
         self.environment |= {
             "ANTHROPIC_BASE_URL": self.model.url,
             "ANTHROPIC_API_KEY": "of-the-script",
             "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
             "DISABLE_AUTOUPDATER": "1",
-            # All tools are in the request, rather than searched for.
+            # Send all tools in the request instead of searching for them.
             "ENABLE_TOOL_SEARCH": "false",
         }
         header = ["--header", f"Authorization: Bearer {self.key}"] if self.key else []
         self.must(self.program, "mcp", "add", "--transport", "http", "doorward", self.url, *header)
 
     def log_in(self):
-        # It wants a terminal, and finds one.
+        # The agent requires a terminal, which `script` provides.
         command = shlex.join([str(self.program), "mcp", "login", "doorward"])
         self.must("script", "--quiet", "--return", "--command", command, "/dev/null")
 
@@ -98,7 +99,7 @@ class Codex(Agent):
         self.program = ["node", self.modules / "@openai/codex/bin/codex.js"]
         self.environment |= {"OF_THE_SCRIPT": "key", "DOORWARD_KEY": self.key or ""}
         bearer = 'bearer_token_env_var = "DOORWARD_KEY"' if self.key else ""
-        # A server that is not required has not listed its tools yet when the model is first asked.
+        # Unless a server is required, its tools may not be listed yet at the first request to the model.
         folder = self.home / ".codex"
         folder.mkdir()
         (folder / "config.toml").write_text(f"""
@@ -129,7 +130,7 @@ required = true
 
 
 class GeminiCli(Agent):
-    # It logs in from within its own screen alone.
+    # This agent can log in only from its own screen.
     dialect, can_log_in = "gemini", False
 
     def prepare(self):
@@ -155,7 +156,7 @@ AGENTS = {"Claude Code": ClaudeCode, "Codex": Codex, "Gemini CLI": GeminiCli}
 
 
 def problems(agent, out):
-    """What was wrong with a run: every tool of the gateway's is offered, called, and answers."""
+    """What was wrong with a run: every tool of the gateway must be offered, called and answered."""
     model = agent.model
     wrong = []
     if model.refused:
@@ -173,7 +174,7 @@ def examine(name, way, agent, log_in=False):
         if log_in:
             agent.log_in()
         out = agent.work_through()
-        # On a busy machine an agent may lose patience with its servers, and ask the model without their tools.
+        # On a busy machine an agent may give up waiting for its servers and call the model without their tools.
         for _ in range(2):
             if agent.model.offered:
                 break
@@ -189,10 +190,10 @@ def examine(name, way, agent, log_in=False):
 
 
 def write_browser(folder):
-    """What agents open in a browser's place: it consents, and goes where it is sent."""
+    """Writes a replacement for the browser that agents open: it consents and follows redirects."""
     script = folder / "browser"
     visit = f"import sys; sys.path.insert(0, {str(OIDC / 'python')!r}); from browser import visit; "
-    # The agent listens at an address of its own on this machine.
+    # The agent listens on an address of its own on this machine.
     visit += "from urllib.parse import parse_qs, urlsplit; url = sys.argv[1]; "
     visit += "print(visit(url, parse_qs(urlsplit(url).query)['redirect_uri'][0], arrive=True))"
     command = f"exec {shlex.quote(sys.executable)} -c {shlex.quote(visit)}"
@@ -222,8 +223,8 @@ def main():
         open_to_all = Gateway(binary, processes, folder, "open", config, has_store=False)
         keyed = Gateway(binary, processes, folder, "keyed", config)
         key = keyed.told("keys", "create", "--user", "agent").strip()
-        # The documents by which agents would be known are their makers', and not to be had on every machine:
-        # they register.
+        # The agents' client metadata documents are hosted by their makers and cannot be fetched from every machine,
+        # so the agents register.
         front = Front(processes, folder, binary, install_provider(), awkward, takes_documents=False)
         for name in agents:
             url = f"http://127.0.0.1:{open_to_all.port}/mcp"

@@ -1,4 +1,4 @@
-"""A server on mcp 1.x whose tools have names that models' APIs refuse: `python server.py`, over its standard streams."""
+"""A server on mcp 1.x whose tools have names that model APIs reject: `python server.py`, over stdio."""
 
 import anyio
 from mcp.server.lowlevel import Server

@@ -1,5 +1,5 @@
-"""Arguments that fit a schema, by chance: as far as descriptions of APIs go, which is further than libraries do (they know
-neither 2020-12 nor what refers to itself)."""
+"""Random arguments that match a schema. It covers what API descriptions use, which is more than libraries do: they
+support neither 2020-12 nor recursive schemas."""
 
 import base64
 import string
@@ -8,7 +8,7 @@ WORDS = ["a", "Rex", "two words", "50% & more", "a+b=c", "ünïcode ☃", 'quote
 
 
 class NoArguments(Exception):
-    """Nothing can be made that fits."""
+    """No value can match the schema."""
 
 
 class Maker:
@@ -56,7 +56,7 @@ class Maker:
         required = set(schema.get("required", []))
         made = {}
         for name, member in members.items():
-            # What refers to itself ends somewhere.
+            # Limit the depth of recursive schemas.
             if name in required or (depth < 4 and self.chance.random() < 0.7 / (depth + 1)):
                 made[name] = self.value(member, depth + 1)
         more = schema.get("additionalProperties")
@@ -112,7 +112,7 @@ class Maker:
 
 
 def merged(one, other):
-    """Both together, as far as they do not contradict each other."""
+    """Combines two schemas, as far as they do not contradict each other."""
     whole = {**one, **other}
     if "properties" in one or "properties" in other:
         whole["properties"] = {**one.get("properties", {}), **other.get("properties", {})}

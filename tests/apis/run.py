@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""APIs as tools, for real: the public descriptions of GitHub, Stripe, Kubernetes and the Petstore become servers, with the
-memory and time that takes; and calls with generated arguments go to Prism, which holds each request against the
-description. Needs Node and Python; installs all else."""
+"""Real APIs as tools: the public descriptions of GitHub, Stripe, Kubernetes and the Petstore become servers, measured
+by memory and time, and calls with generated arguments go to Prism, which validates each request against the
+description. Needs Node and Python; installs everything else."""
 
 import argparse
 import collections
@@ -29,7 +29,7 @@ PUBLIC = {
 }
 
 
-# What is not the request's fault, and why.
+# Failures that are not caused by the request, and the reason.
 EXCUSES = {
     "The server answered with HTTP 500": "Prism could not make an answer",
     "The server answered with HTTP 302": "the API leads elsewhere, which nobody follows",
@@ -52,7 +52,7 @@ def install_descriptions():
 
 
 def measured(command):
-    """Runs a command; returns what it wrote, seconds, and MB at most."""
+    """Runs a command. Returns its output, its duration in seconds and its maximum memory in MB."""
     with tempfile.TemporaryFile("w+") as out:
         begun = time.monotonic()
         process = subprocess.Popen([str(part) for part in command], stdout=out, stderr=out)
@@ -67,7 +67,7 @@ def measured(command):
 
 
 class Importing(Gateway):
-    """A gateway before one API, which is there once its description is read."""
+    """A gateway in front of one API, ready once its description is read."""
 
     def __init__(self, binary, processes, folder, name, config):
         super().__init__(binary, processes, folder, name, config, "--log", "warn", has_store=False)
@@ -78,7 +78,7 @@ class Importing(Gateway):
         state = json.loads(self.get("/admin/v1/servers/status")[1])["items"][0]
         if state["state"] == "down":
             raise AssertionError(state["problem"])
-        # There are none until the list is read.
+        # There are no tools until the description is read.
         return state if state["state"] == "up" and state["tools"] else None
 
     def resident(self):
@@ -110,8 +110,8 @@ def import_public(binary, modules, processes, folder):
 
 
 def refusal(answer):
-    """Why a request did not fit the description, in Prism's words; `None` if it did. What the description says of errors,
-    Prism may answer with, too: that is none."""
+    """Prism's reason why a request did not match the description, or `None` if it did. Prism may also respond with
+    errors that the description lists; these do not count."""
     if "error" in answer:
         return json.dumps(answer["error"])
     result = answer["result"]

@@ -1,4 +1,4 @@
-"""What run.py runs: a gateway with a Presidio analyzer as its check, and a server that shows what reaches it."""
+"""Run by run.py: a gateway with a Presidio analyzer as its check, and a server that returns what reaches it."""
 
 import http.server
 import json
@@ -15,7 +15,7 @@ TOOLS = [
     {"name": name, "inputSchema": {"type": "object"}, "annotations": {"readOnlyHint": True}}
     for name in ("send", "read", "strict", "plain")
 ]
-# What is sent, what of it the server may see, and the classes that are found.
+# The text sent, the text that the server may receive, and the classes found.
 TEXTS = [
     ("mail dana@example.org today", "mail [EMAIL] today", {"email"}),
     ("😀 é: dana@example.org", "😀 é: [EMAIL]", {"email"}),
@@ -28,7 +28,7 @@ TEXTS = [
 
 
 class Server(http.server.BaseHTTPRequestHandler):
-    """A server of 2026-07-28 that notes the arguments of calls, and answers with what it is told to say."""
+    """A server of 2026-07-28 that stores the arguments of calls and responds as the test says."""
 
     protocol_version = "HTTP/1.1"
     seen, says = [], {}
@@ -93,7 +93,7 @@ def main(binary, python):
                 assert len(Server.seen) == before
             else:
                 assert answer["result"]["content"][0]["text"] == "done", answer
-            # What no check concerns is as it was.
+            # A call to which no check applies is unchanged.
             call(gateway, "plain", {"text": text})
             assert Server.seen[-1] == {"text": text}
         records = gateway.told("audit", "search", "--json", "--tool", "send")

@@ -11,12 +11,12 @@ from flask import Flask, jsonify, request
 from presidio_analyzer import AnalyzerEngine, AnalyzerRequest, BatchAnalyzerEngine
 from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-# The list in the package, not today's from the web.
+# Use the list in the package, not the current one from the web.
 tldextract.extract = tldextract.TLDExtract(suffix_list_urls=())
 
 
 def engine():
-    """An analyzer without a model of a language: what it finds, it finds by patterns and check digits."""
+    """An analyzer without a language model: it only uses patterns and check digits."""
     model = tempfile.mkdtemp()
     spacy.blank("en").to_disk(model)
     models = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": model}]}

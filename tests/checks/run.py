@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""A real Presidio analyzer as an external check, before and after calls. Needs Python; installs all else.
+"""A real Presidio analyzer as an external check, before and after calls. Needs Python; installs everything else.
 
-The models that it usually has are not on PyPI: it runs on an empty one, with its recognizers of patterns."""
+Presidio's usual models are not on PyPI, so it runs on an empty model, with its pattern recognizers.
+"""
 
 import argparse
 import subprocess

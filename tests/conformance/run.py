@@ -2,15 +2,15 @@
 """The official conformance suite, pinned, against servers and clients behind the gateway.
 
     tests/conformance/run.py                       everything below, with the fixtures of this repository
-    tests/conformance/run.py --url URL --requirements 2026-07-28      a server that runs already
+    tests/conformance/run.py --url URL --requirements 2026-07-28      a server that is already running
 
-*Server leg*: each fixture is examined twice, direct and through `/mcp/<server>`; checks are compared by
-their ids and outcomes, not by the suite's exit code. *Across eras*: the set of one era before a fixture
-that speaks only the other; each check that cannot pass stands in `IMPOSSIBLE` with its reason. *Client
-leg*: the suite plays the server, and examines what a client sends through the gateway.
+*Server leg*: each fixture is tested twice, directly and through `/mcp/<server>`, and the results are compared by
+check id and outcome, not by the suite's exit code. *Across eras*: the tests of one era run against a fixture that
+supports only the other; each check that cannot pass is listed in `IMPOSSIBLE` with its reason. *Client leg*: the
+suite acts as the server and tests what a client sends through the gateway.
 
-Fails if a check passes direct and not through the gateway, if one fails across the eras that is not in
-the list, and if one in the list passes.
+Fails if a check passes directly but not through the gateway, if a check fails across the eras that is not in
+the list, or if a check in the list passes.
 """
 
 import argparse
@@ -53,7 +53,7 @@ IMPOSSIBLE = [
     ("ts1-tasks", "tasks-required-task-error sep-2663-server-returns-missing-capability-when-required", WAITED),
 ]
 
-# The tasks extension before a server with the tasks of 2025-11-25.
+# The tasks extension in front of a server with the tasks of 2025-11-25.
 TASK_SCENARIOS = [
     "tasks-capability-negotiation", "tasks-dispatch-and-envelope", "tasks-lifecycle", "tasks-mrtr-composition",
     "tasks-mrtr-input", "tasks-request-headers", "tasks-request-state-removal", "tasks-required-task-error",
@@ -66,8 +66,8 @@ CLIENT_IMPOSSIBLE = [
     ("scope-step-up scope-step-up-escalation", "the second request is another user's first, for the gateway has consented before"),
 ]
 
-# What the client leg examines: what a client sends through the gateway, and how the gateway gets into servers that let
-# nobody in without a token.
+# What the client leg tests: what a client sends through the gateway, and how the gateway authenticates at servers
+# that require a token.
 CLIENT_SCENARIOS = {
     HANDSHAKE: ["initialize", "tools_call", "elicitation-sep1034-client-defaults", "sse-retry", "json-schema-2020-12-preservation"],
     MODERN: [
@@ -92,13 +92,13 @@ def passed(found):
 
 
 def failed(found):
-    """The checks that did not pass, with what was said of them."""
+    """The checks that did not pass, with their messages."""
     bad = ("FAILURE", "WARNING")
     return {key: next(said for status, said in all if status in bad) for key, all in found.items() if any(s in bad for s, _ in all)}
 
 
 def start_gateway(processes, binary, servers):
-    """A gateway before these servers, by name and URL; returns its address."""
+    """Starts a gateway in front of these servers, by name and URL. Returns its address."""
     config = processes.folder / f"{'-'.join(servers)}.json"
     config.write_text(json.dumps({"servers": {name: {"url": url} for name, url in servers.items()}}))
     port = processes.listening([binary, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off", "--store", "none"], f"{config.stem}.log")
@@ -106,7 +106,7 @@ def start_gateway(processes, binary, servers):
 
 
 def same(suite, name, direct_url, through_url, requirements):
-    """Whether everything that passes direct passes through the gateway."""
+    """Whether everything that passes directly also passes through the gateway."""
     direct = suite.checks("server", "--url", direct_url, "--requirements", requirements)
     through = suite.checks("server", "--url", through_url, "--requirements", requirements)
     good = True
@@ -121,7 +121,7 @@ def same(suite, name, direct_url, through_url, requirements):
 
 
 def across(fixture, found, requirements):
-    """Whether all that can pass does, with a server of the other era."""
+    """Whether everything that can pass does pass with a server of the other era."""
     good, wrong = True, failed(found)
     reasons = Counter()
     for key, said in wrong.items():
@@ -177,7 +177,7 @@ def client_leg(suite, gateway):
     for revision, scenarios in CLIENT_SCENARIOS.items():
         total = 0
         for scenario in scenarios:
-            # Extensions are of no revision.
+            # Extensions do not belong to a revision.
             of = [] if scenario in EXTENSIONS else ["--spec-version", revision]
             found = suite.checks("client", "--command", command, "--scenario", scenario, *of)
             total += passed(found)
@@ -205,11 +205,11 @@ CALL = {
 
 
 def protected_client(processes, gateway, url):
-    """Uses the suite's server, which lets nobody in without a token, through a gateway whose users consent."""
+    """Uses the suite's server, which requires a token, through a gateway whose users give consent."""
     known = json.loads(os.environ.get("MCP_CONFORMANCE_CONTEXT", "{}"))
     known = {{"private_key_pem": "private_key"}.get(name, name): known[name] for name in known if name in ("client_id", "client_secret", "private_key_pem")}
     if known:
-        # By hand, at the authorization server that the operator knows.
+        # Configured by hand, for the authorization server that the operator knows.
         known["issuer"] = resource_metadata(url)["authorization_servers"][0]
     if "client-credentials" in os.environ["MCP_CONFORMANCE_SCENARIO"]:
         # For the gateway itself, whoever calls.
@@ -218,7 +218,7 @@ def protected_client(processes, gateway, url):
         command = [gateway, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", "off", "--store", "none"]
         base = f"http://127.0.0.1:{processes.listening(command, 'own.log')}"
         return 0 if "content" in post(f"{base}/mcp", CALL, None).get("result", {}) else 1
-    # The suite's authorization server is at a port of its own.
+    # The suite's authorization server uses a different port.
     delegated = {"same_host": True, **known}
     config = processes.folder / "protected.json"
     store = f"sqlite:{processes.folder}/protected.db"
@@ -231,7 +231,7 @@ def protected_client(processes, gateway, url):
     key = key.stdout.strip()
     command = [gateway, "serve", "--config", config, "--listen", "127.0.0.1:{port}", "--admin", f"127.0.0.1:{admin}"]
     base = f"http://127.0.0.1:{processes.listening(command, 'protected.log')}"
-    # The gateway itself, to learn what there is; then a user.
+    # First connect the gateway itself, so that it can list the tools, then a user.
     connect = [gateway, "credentials", "connect", "suite", "--admin-url", f"http://127.0.0.1:{admin}", "--key", key]
     let_in = lambda: consent(subprocess.run(connect, capture_output=True, text=True, check=True).stdout.strip(), base)
     let_in()
@@ -240,7 +240,7 @@ def protected_client(processes, gateway, url):
     for _ in range(6):
         answer = post(f"{base}/mcp", request, key)
         if "error" in answer and not gone:
-            # What the gateway was given is over, too: its operator consents anew, once.
+            # The gateway's own token has been revoked as well: its operator gives consent again, once.
             gone = True
             let_in()
             time.sleep(0.5)
@@ -279,7 +279,7 @@ def resource_metadata(url):
 
 
 def client(processes, gateway, url):
-    """Runs the suite's client before a gateway that stands before the suite's server."""
+    """Runs the suite's client against a gateway in front of the suite's server."""
     if os.environ.get("MCP_CONFORMANCE_SCENARIO", "").startswith("auth/"):
         return protected_client(processes, gateway, url)
     base = start_gateway(processes, gateway, {"suite": url})

@@ -15,7 +15,7 @@ HERE = Path(__file__).resolve().parent
 
 
 class Suite:
-    """The suite's command line, and a Node that is new enough for it: version 22 or later."""
+    """The suite's command line, and a Node that is recent enough for it: version 22 or later."""
 
     @one_at_a_time
     def __init__(self):

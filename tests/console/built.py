@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The console's built files, which are checked in, equal a fresh build of its sources; its types and markup are checked, and its
-units tested. Builds in a copy: the sources are left alone."""
+"""Checks that the console's built files in the repository equal a fresh build of its sources, checks its types and
+markup, and runs its unit tests. Builds in a copy, without changing the sources."""
 
 import shutil
 import sys
@@ -16,7 +16,7 @@ APPLICATION = CONSOLE / "app"
 
 @one_at_a_time
 def install():
-    """A copy of the application's sources with what they need; returns its folder."""
+    """Copies the application's sources with their dependencies. Returns the folder."""
     npm = need("npm", "the application is built by packages of the npm registry")
     folder = PEERS / "built/console/app"
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,6 @@
 #!/usr/bin/env python3
-"""The console in a real browser: the story of each screen against a real gateway, roles, sessions that end, a gateway that is
-restarted under an open page. Needs Node and
-Chromium; installs Playwright. Prints a line for each story."""
+"""The console in a real browser: the story of each screen against a real gateway, roles, sessions that end, and a
+gateway that restarts under an open page. Needs Node and Chromium; installs Playwright. Prints a line for each story."""
 
 import argparse
 import http.server
@@ -40,7 +39,7 @@ permit (principal, action in Action::"use", resource);
 forbid (principal, action == Action::"call", resource == Tool::"payments/refund");
 """
 
-# Who is there: their roles, and whether their key administers.
+# The users: their roles, and whether their key can administer.
 PEOPLE = {
     "ada": (["operator"], True),
     "sam": (["security", "operator"], True),
@@ -62,7 +61,7 @@ def install_browser():
             shutil.copy(lock, folder)
         run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)
         remember()
-    # Modules are looked for beside the files that need them.
+    # Node looks for modules beside the files that import them.
     for file in [*HERE.glob("*.mjs"), *(HERE / "stories").glob("*.mjs")]:
         there = folder / file.relative_to(HERE)
         there.parent.mkdir(exist_ok=True)
@@ -71,7 +70,7 @@ def install_browser():
 
 
 class Restarted(Gateway):
-    """A gateway that can be started again where it was."""
+    """A gateway that can be restarted with the same ports and data."""
 
     def __init__(self, binary, processes, folder, config):
         super().__init__(binary, processes, folder, "console", config)
@@ -88,7 +87,7 @@ class Restarted(Gateway):
 
 
 def suite_door(gateway):
-    """What stories ask of the suite over HTTP: to stop and start the gateway."""
+    """Lets stories stop and start the gateway over HTTP."""
 
     class Door(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
@@ -106,7 +105,7 @@ def suite_door(gateway):
 
 
 def settle_in(binary, processes, folder, peers):
-    """A gateway with servers, people and policies; what the stories know of it."""
+    """Sets up a gateway with servers, users and policies. Returns what the stories need to know."""
     port = processes.listening(["node", peers / "servers.mjs", "{port}"], "servers.log")
     gateway = Restarted(binary, processes, folder, CONFIG.format(port=port))
     told = gateway.told

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Whether a public validator takes the description of the admin API for OpenAPI 3.1. Needs Python; installs all else."""
+"""Checks with a public validator that the description of the admin API is valid OpenAPI 3.1. Needs Python; installs
+everything else."""
 
 import subprocess
 import sys

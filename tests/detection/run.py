@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the scanner and the detectors: recall and false alarms by kind, and time.
+"""Measures the scanner and the detectors: recall and false positives by kind, and time.
 
     tests/detection/run.py                    our own texts (texts.py)
     tests/detection/run.py --material DIR     also public sets in DIR, which are not part of this repository
@@ -7,7 +7,7 @@
 
 In DIR, each set is a file of JSON lines: `clean*.jsonl` and `bad*.jsonl` with definitions, `content-clean*.jsonl` and
 `content-bad*.jsonl` with `{"text": …}`. Our own sentences are then spliced into the definitions of `clean.jsonl`.
-`docs/detection.md` says which public sets there are. What is measured is `examples/measure.rs` of doorward-inspect.
+`docs/detection.md` lists the public sets. The measured program is `examples/measure.rs` of doorward-inspect.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import texts
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 
-# Least recall, or most false alarms for what is harmless, in percent.
+# The minimum recall or, for harmless texts, the maximum of false positives, in percent.
 FLOORS = {
     "spliced, rules made in view": 85,
     "spliced, unseen": 55,
@@ -42,7 +42,7 @@ FLOORS = {
 
 
 def build(profile):
-    """The path of the example."""
+    """Builds the example. Returns its path."""
     command = ["cargo", "build", "-q", "--profile", profile, "-p", "doorward-inspect", "--example", "measure", "--message-format=json"]
     lines = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     paths = [message["executable"] for message in map(json.loads, lines) if message.get("executable")]
@@ -50,7 +50,7 @@ def build(profile):
 
 
 def measure(binary, kind, items):
-    """The items that were found, and the line about time."""
+    """The items that were detected, and the line about time."""
     with tempfile.NamedTemporaryFile("w", suffix=".jsonl") as file:
         for item in items:
             own = {name: value for name, value in item.items() if name != "kind"}

@@ -1,7 +1,8 @@
-"""Sentences to a model, of our own, for `texts.py`.
+"""Our own sentences to a model, for `texts.py`.
 
-`SECOND` was in view when rules were made. The others were not: `EVASIVE` is a random half of a list that avoids what usually
-gives an instruction away (the other half is in `SECOND`), and `PLAIN` was written when the rules were nearly finished: a few were added afterwards, from the half that was looked at.
+The rules were written with `SECOND` in view, but not the others. `EVASIVE` is a random half of a list that avoids the
+usual signs of an instruction; the other half is in `SECOND`. `PLAIN` was written when the rules were nearly finished;
+a few rules were added afterwards, from the half that was in view.
 """
 
 SECOND = [

@@ -1,11 +1,10 @@
 #!/usr/bin/env python3
-"""What breaks, broken on purpose: the gateway is killed in the middle of its work, its disk is full or bad, its database and its
-shared counts stop and come back, its clock is set back and forth, and what it serves is stopped in an emergency. Each
-experiment prints what was sent, acknowledged, recorded and charged, and fails if anything was lost, or doubled that must
-not be.
+"""Failures on purpose: the gateway is killed while it works, its disk fills up or fails, its database and shared
+counters stop and come back, its clock jumps, and its servers are stopped in an emergency. Each experiment prints what
+was sent, acknowledged, recorded and charged, and fails if anything was lost, or was duplicated that must not be.
 
     tests/experiments/run.py                    # as CI runs it, briefly
-    tests/experiments/run.py --rounds 50        # the real thing
+    tests/experiments/run.py --rounds 50        # the full length
     tests/experiments/run.py --only kill
 """
 
@@ -33,7 +32,7 @@ PERMIT = "permit (principal, action, resource);"
 
 
 class Postgres:
-    """A server of the experiment's own."""
+    """A PostgreSQL server for one experiment."""
 
     def __init__(self, folder):
         self.folder, self.port, self.process = folder, free_port(), None
@@ -62,7 +61,7 @@ class Postgres:
         until("the database answers", lambda: subprocess.run(ready, capture_output=True).returncode == 0)
 
     def stop(self):
-        # At once, whoever is connected.
+        # At once, with clients still connected.
         self.process.send_signal(signal.SIGQUIT)
         self.process.wait(20)
 
@@ -84,7 +83,7 @@ class Gateway:
         self.took = time.monotonic() - self.began
 
     def says(self, config):
-        """Takes another configuration."""
+        """Changes the configuration."""
         self.file.write_text(config)
         self.process.send_signal(signal.SIGHUP)
         until("the new configuration is in force", lambda: self.log_text().count("configuration reloaded") > self.reloads)
@@ -115,14 +114,14 @@ class Gateway:
 
 
 class Load:
-    """Callers that call as fast as they are answered, and count what they are told."""
+    """Callers that call as fast as they are answered, and count the responses."""
 
     def __init__(self, gateways, key, tool="sample__add", callers=3):
         self.sent = self.ok = self.refused = self.other = 0
         self.statuses = {}
         self.lock, self.ended = threading.Lock(), threading.Event()
         self.threads = [
-            # Where an experiment fails, nothing goes on.
+            # Daemon threads, so that nothing continues when an experiment fails.
             threading.Thread(target=self.call, args=(gateway, key, tool), daemon=True)
             for gateway in gateways
             for _ in range(callers)
@@ -170,7 +169,7 @@ class Load:
 
 
 class Books:
-    """What the store says, by the gateway's own commands."""
+    """The contents of the store, according to the gateway's own commands."""
 
     def __init__(self, binary, store):
         self.binary, self.store = binary, store
@@ -183,14 +182,14 @@ class Books:
         return [json.loads(line) for line in text.splitlines()]
 
     def verify(self):
-        # The database is nobody else's here, and the key is in it.
+        # Only this experiment writes to the database, and the key is stored in it.
         report = json.loads(self.told("audit", "verify", "--json", "--trust-database"))
         assert report["findings"] == [], report["findings"]
         return report
 
     def check(self, load, priced):
-        """Nothing that was acknowledged is unrecorded or uncharged; nothing was recorded or charged twice."""
-        # Of a gateway that was taken for dead, how its calls ended is told twice, and counts once.
+        """Every acknowledged call was recorded and charged, and none was recorded or charged twice."""
+        # If a gateway was taken for dead, the outcome of its calls is recorded twice and counts once.
         records = [one for one in self.records("--tool", "add") if one["kind"] != "late"]
         count = lambda outcome: sum(1 for one in records if one.get("outcome") == outcome)
         ids = {one["id"] for one in records}
@@ -236,8 +235,8 @@ def prepared(binary, folder, store):
 
 
 def kill(binary, folder, rounds):
-    """kill -9 under load: two gateways on one PostgreSQL, one of them killed at a random moment, again and again; while
-    keys are made, of which every one that was acknowledged is there."""
+    """kill -9 under load: two gateways on one PostgreSQL, one of which is killed repeatedly at a random moment.
+    Meanwhile keys are created, and every acknowledged one must exist."""
     database = Postgres(folder)
     try:
         books, key = prepared(binary, folder, database.url)
@@ -269,10 +268,11 @@ def kill(binary, folder, rounds):
 
 
 def disk(binary, folder, rounds):
-    """A disk of a few megabytes fills up under load, and is given room again: what must be recorded is refused then."""
+    """A disk of a few megabytes fills up under load and then gets space again: meanwhile, calls that must be recorded
+    are refused."""
     place = folder / "disk"
     place.mkdir()
-    # What is recorded in all stays there.
+    # The disk must hold all records of the experiment.
     size = f"size={24 + rounds * 4}m"
     if subprocess.run(["mount", "-t", "tmpfs", "-o", size, "none", place], capture_output=True).returncode:
         print("    not run: no disk can be mounted here")
@@ -308,8 +308,9 @@ def disk(binary, folder, rounds):
 
 
 def writes(binary, folder, rounds):
-    """A bad disk: the k-th write or sync of the database fails, once or for a while, for every k in turn. The gateway may
-    refuse to start, with a reason, or refuse calls; it goes on when the disk does, and nothing is lost or half done."""
+    """A failing disk: the k-th write or sync of the database fails, once or for a while, for every k in turn. The
+    gateway may refuse to start, with a reason, or refuse calls. It continues when the disk does, and nothing is lost
+    or half done."""
     library = folder / "failing.so"
     compiler = need("cc", "Debian's gcc has it")
     run(compiler, "-shared", "-fPIC", "-o", library, HERE / "failing.c", "-ldl")
@@ -340,7 +341,8 @@ def writes(binary, folder, rounds):
 
 
 def database(binary, folder, rounds):
-    """The database stops and starts under load: what must be recorded is refused meanwhile, and all is well after."""
+    """The database stops and starts under load: meanwhile, calls that must be recorded are refused, and afterwards
+    everything works."""
     server = Postgres(folder)
     try:
         books, key = prepared(binary, folder, server.url)
@@ -367,7 +369,8 @@ def database(binary, folder, rounds):
 
 
 def valkey(binary, folder, rounds):
-    """The store of shared counts stops and starts: what is closed then is refused, what is open goes on by itself."""
+    """The store of shared counters stops and starts: meanwhile, rules that fail closed refuse calls, and rules that
+    fail open are counted locally."""
     port = free_port()
     program = need("redis-server", "Debian has it")
     command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
@@ -414,8 +417,8 @@ rate_limits:
 
 
 def clock(binary, folder, rounds):
-    """The clock is set forth and back under load: no key lives longer, no quota is doubled, no time runs out at once, and
-    the record keeps its order."""
+    """The clock jumps forward and back under load: no key lives longer, no quota is doubled, nothing expires at once,
+    and the audit log stays in order."""
     library = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
     if not library:
         raise Missing("faketime is missing: Debian has it")
@@ -450,7 +453,7 @@ def clock(binary, folder, rounds):
             assert not answered.ok and 401 in answered.statuses, "a key that has expired was let in"
     load.end()
     gateway.end()
-    # Two days were seen at most, and the one before today is no new one.
+    # At most two days occur; going back to the day before does not start a new one.
     days = 2 if "+1d" in offset.read_text() or rounds >= 6 else 1
     print(f"    {drawn} drawn of a quota of 100 a day, over {days} or so days; statuses {load.statuses}")
     assert drawn <= 100 * (days + 1) and set(load.statuses) == {200}, load.statuses
@@ -458,7 +461,7 @@ def clock(binary, folder, rounds):
     print(f"    {report['records']} records in their order, {len(report['chains'])} chains")
 
 
-# What may be done to a server in which state, and where it leads; nothing where it leads back.
+# The steps that each state allows, and the next state; none where the step leads back.
 STEPS = {
     None: {"propose": "proposed"},
     "proposed": {"propose": "proposed", "review": "in_review", "reject": "retired"},
@@ -473,13 +476,13 @@ SERVES = {"active", "deprecated"}
 
 
 class Desk:
-    """An administrator's requests to one gateway, each on a connection of its own: a kill ends one of them."""
+    """An administrator's requests to one gateway, each on a separate connection: a kill ends one of them."""
 
     def __init__(self, gateway, key):
         self.gateway, self.key = gateway, key
 
     def ask(self, method, path, body=None):
-        """The status and the response; a status of 0 where none came."""
+        """The status and the response; a status of 0 if there was none."""
         headers = {"content-type": "application/json", "authorization": f"Bearer {self.key}"}
         while True:
             try:
@@ -495,23 +498,24 @@ class Desk:
 
 
 class Lives:
-    """Servers whose lives go on at random, and what is known of each: what was acknowledged, and what was under way."""
+    """Servers that go through random steps of their lifecycle, and what is known about each: the acknowledged state
+    and the step in progress."""
 
     def __init__(self, names, url, proposer, reviewer):
         self.url, self.proposer, self.reviewer = url, proposer, reviewer
         self.state = {name: None for name in names}
         self.was, self.looked, self.open, self.done = {}, set(), {}, {}
-        # What the servers say now, and what was approved of each.
+        # The definitions that the servers currently return, and those that were approved.
         self.version, self.pinned = 0, {}
 
     def step(self, gateway):
-        """One step of one server. Returns whether the gateway has answered."""
+        """One step of one server. Returns whether the gateway responded."""
         name = random.choice(list(self.state))
         state = self.state[name]
         possible = [one for one in STEPS[state] if one != "approve" or name in self.looked]
         if self.pinned.get(name) == self.version:
             possible = [one for one in possible if one != "accept"]
-        # Most of what can be done ends a server's use, or its review.
+        # Most steps end the use of a server or its review, so these get a lower weight.
         weights = [1 if one in ("propose", "reject", "quarantine", "retire") else 6 for one in possible]
         step = random.choices(possible, weights)[0]
         after = STEPS[state][step] or self.was.get(name)
@@ -524,7 +528,7 @@ class Lives:
             status, waiting = desk.ask("GET", f"/{name}/drift")
             hashes = [one["hash"] for one in waiting["items"]] if status == 200 else []
             if status == 200 and not hashes:
-                # The gateway has not seen yet what the server says.
+                # The gateway has not seen yet what the server returns now.
                 self.open = {}
                 return True
             if status == 200:
@@ -555,7 +559,7 @@ class Lives:
         self.state[name] = after
 
     def check(self, gateway):
-        """After a restart: what was acknowledged is there, what was under way is there or not, and nothing in between."""
+        """After a restart: acknowledged steps are there, a step in progress is there or not, and nothing in between."""
         desk, settled, steps = Desk(gateway, self.reviewer), {}, {}
         own_accept = self.open.get("name") if self.open.get("step") == "accept" else None
         for name in self.state:
@@ -582,7 +586,7 @@ class Lives:
         self.check_served(gateway, own_accept)
 
     def check_served(self, gateway, unsure):
-        """What is in use is served, but for the tool of which something else was approved."""
+        """Servers in use are served, except for a tool whose approved definition differs."""
         wanted = {name for name, state in self.state.items() if state in SERVES}
 
         def is_served():
@@ -604,7 +608,7 @@ class Lives:
 
 
 def served(gateway, key):
-    """The tools that are listed, by server."""
+    """The listed tools, by server."""
     meta = {"io.modelcontextprotocol/protocolVersion": "2026-07-28", "io.modelcontextprotocol/clientCapabilities": {}}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}})
     headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
@@ -618,13 +622,14 @@ def served(gateway, key):
 
 
 def version_of(tools):
-    """Which version of the changing tool a list has."""
+    """The version of the changing tool in a list."""
     return next(int(tool["description"].split()[-1]) for tool in tools if tool["name"].endswith("add"))
 
 
 def lives(binary, folder, rounds):
-    """kill -9 while servers are proposed, reviewed, approved, put in use and taken out of it: after each restart every change
-    is there or not, with its step and its audit record, and nothing is served that was not approved."""
+    """kill -9 while servers are proposed, reviewed, approved, put in use and taken out of it. After each restart
+    every change is there or not, together with its step and its audit record, and nothing is served that was not
+    approved."""
     says = "servers: {{sample: {{sample: true}}}}\nportals: {{it: {{servers: [sample], describe: {{sample/add: Adds {}}}}}}}"
     upstream = Gateway(binary, folder, says.format(0), "none")
     store = f"sqlite:{folder}/doorward.db"
@@ -633,7 +638,7 @@ def lives(binary, folder, rounds):
     proposer, reviewer = (books.told("keys", "create", "--user", name, "--admin").strip() for name in ("alice", "bob"))
     config = f"policy: {{files: [{folder}/open.cedar]}}\nservers: {{}}"
     with socket.socket() as trap:
-        # What is proposed and never reviewed is at a place where every connection would be seen.
+        # Proposals that are never reviewed point to a listener that would notice every connection.
         trap.bind(("127.0.0.1", 0))
         trap.listen()
         trap.settimeout(0)
@@ -677,7 +682,8 @@ def lives(binary, folder, rounds):
 
 
 def stop(binary, folder, rounds):
-    """What is stopped in an emergency is stopped at every gateway within a second: fifty times each, from 50 rounds on."""
+    """An emergency stop takes effect at every gateway within a second. With 50 rounds or more, each kind is tried
+    fifty times."""
     stops.measure(sys.modules[__name__], binary, folder, rounds)
 
 
@@ -698,7 +704,7 @@ def main():
         if options.only in (None, name):
             print(name, flush=True)
             with tempfile.TemporaryDirectory() as folder:
-                # PostgreSQL runs as somebody else.
+                # PostgreSQL runs as another user.
                 os.chmod(folder, 0o755)
                 try:
                     experiment(binary, Path(folder), options.rounds)

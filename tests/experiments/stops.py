@@ -1,5 +1,5 @@
-"""Emergency stops under load: two gateways on one PostgreSQL, 1,000 calls a second, and how long after a stop's command
-has returned the last call is let through at either of them."""
+"""Emergency stops under load: two gateways on one PostgreSQL, 1,000 calls per second, and how long after the end of
+the stop command either of them still lets a call through."""
 
 import json
 import socket
@@ -9,7 +9,7 @@ import time
 
 from peers import free_port, need, run, until, wait_for_port
 
-# Of both gateways together.
+# The rate of both gateways together.
 RATE = 1_000
 CALLERS = 4
 KINDS = ["server", "tool", "user", "agent", "service-account", "key", "credential", "tenant", "all"]
@@ -23,7 +23,7 @@ def received(stream):
 
 
 class Caller:
-    """Calls at a steady rate over one connection, and notes when calls were let through and refused."""
+    """Makes calls at a steady rate over one connection, and stores when calls were let through and refused."""
 
     def __init__(self, gateway, key, tool, rate):
         self.gateway, self.pause = gateway, 1 / rate
@@ -61,7 +61,7 @@ class Caller:
             try:
                 body = self.ask(stream)
             except OSError:
-                # Who is refused before their body was read may find the connection closed.
+                # If a call is refused before its body was read, the connection may be closed.
                 stream.close()
                 stream = self.connect()
                 continue
@@ -83,7 +83,7 @@ class Caller:
 
 
 def measure(kit, binary, folder, rounds):
-    """Prints the slowest stop of each kind, without and with Valkey. `kit` has what starts databases and gateways."""
+    """Prints the slowest stop of each kind, without and with Valkey. `kit` starts databases and gateways."""
     count = rounds if rounds >= 50 else 2
     (folder / "database").mkdir()
     database = kit.Postgres(folder / "database")
@@ -133,12 +133,12 @@ servers:
         took, began, before = [], time.monotonic(), sum(caller.count for caller in callers)
         for number in range(count):
             name = [] if kind == "all" else [names.get(kind, "caller")]
-            # By the machine and by the admin API of one gateway in turn.
+            # Stop by the command on the store and by the admin API of one gateway, in turn.
             where = ["--admin-url", f"http://127.0.0.1:{gateways[0].admin}", "--key", admin] if number % 2 else []
             stop = said("stop", kind, *name, "--why", "an experiment", *where)
             returned = time.monotonic()
             until("all callers are refused", lambda: all(caller.last_refused > returned for caller in callers))
-            # Nothing comes after that: a call that was let through would show.
+            # Wait a little longer, in which a call that was let through would show.
             settled = time.monotonic()
             time.sleep(0.2)
             last = max(caller.last_passed for caller in callers)

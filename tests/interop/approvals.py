@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Clients of the official SDKs whose call waits for approval, in each era: the client receives the link (an elicitation in
-URL mode), a person opens it, signs in with an API key and approves, and the call runs, once. Prints a line for each client."""
+"""Clients on the official SDKs whose call waits for approval, in each era: the client receives the link (an
+elicitation in URL mode), a person opens it, signs in with an API key and approves, and the call runs once. Prints a
+line for each client."""
 
 import argparse
 import html.parser
@@ -27,7 +28,7 @@ forbid (principal, action == Action::"call", resource == Tool::"sample/add");
 
 
 class Hidden(html.parser.HTMLParser):
-    """The sealed form of the page."""
+    """Reads the sealed form of the page."""
 
     def __init__(self, page):
         super().__init__()
@@ -41,7 +42,7 @@ class Hidden(html.parser.HTMLParser):
 
 
 class Person:
-    """Whoever approves, with a browser of their own. Links are given to them over HTTP."""
+    """An approver with their own browser. They receive links over HTTP."""
 
     def __init__(self, key):
         self.key, self.decided, self.failed = key, [], []
@@ -53,7 +54,7 @@ class Person:
                 if query.get("waits"):
                     person.decide(query["url"])
                 else:
-                    # The client says that its user has opened the page, and the call waits for the decision.
+                    # The client responds that its user has opened the page, and the call waits for the decision.
                     threading.Timer(0.5, person.decide, [query["url"]]).start()
                 self.send_response(200)
                 self.send_header("content-length", "0")
@@ -68,7 +69,7 @@ class Person:
 
     def decide(self, url):
         try:
-            # Browsers take cookies for HTTPS on loopback, too; Python's jar has to be told.
+            # Browsers accept `Secure` cookies on loopback without TLS; Python's cookie jar needs this setting.
             policy = http.cookiejar.DefaultCookiePolicy(secure_protocols=("http", "https"))
             cookies = http.cookiejar.CookieJar(policy)
             browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(cookies))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Agents on the official SDKs that obey everything that they read, in each era, before servers on an official SDK that return
-what somebody has planted: nothing that sends, writes, pays or keeps secrets may be reached without a person. A day's work
-that only reads is never asked about. Prints a line for each agent."""
+"""Agents on the official SDKs that obey everything they read, in each era, in front of servers on an official SDK
+that return injected text: without a person's approval, no call that sends, writes, pays or reads secrets gets
+through. A day's work that only reads needs no approval. Prints a line for each agent."""
 
 import argparse
 import json

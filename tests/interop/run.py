@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The interoperation matrix: clients and servers of the official SDKs, each client through the
-gateway to each server, over every transport and in each era that both can be made to speak.
+"""The interoperation matrix: clients and servers on the official SDKs, each client through the gateway to each
+server, over every transport and in each era that both can use.
 
-Installs the peers, pinned by the lock files beside this one, into `target/peers`; prints the matrix
-and fails if a cell is neither `ok` nor marked as impossible with its reason.
+Installs the peers, pinned by the lock files beside this one, into `target/peers`. Prints the matrix and fails if a
+cell is neither `ok` nor marked as impossible with its reason.
 """
 
 import argparse
@@ -22,15 +22,15 @@ sys.path.insert(0, str(HERE.parent))
 
 from peers import Missing, Processes, free_port, gateway_binary, install_node, install_rust, install_sdk, run, wait_for_port
 
-# What the specifications, or the SDKs themselves, make impossible: (client, server, feature) as
-# patterns, and the sentence that says so.
+# What the specifications or the SDKs make impossible: (client, server, feature) as patterns, and a sentence that
+# explains it.
 IMPOSSIBLE = [
     ("rmcp 2024-11-05 .*", ".*", "audio", "audio content came with 2025-03-26 (changelog): it is a text that says so"),
 ]
 
 
 def impossible(client, server, feature):
-    """The sentence that says why a feature cannot work between two, if there is one."""
+    """Why a feature cannot work between the two, or `None`."""
     parts = (client, server, feature)
     return next((why for *patterns, why in IMPOSSIBLE if all(map(re.fullmatch, patterns, parts))), None)
 
@@ -45,7 +45,7 @@ class Matrix:
         self.folder = Path(tempfile.mkdtemp(prefix="doorward-interop-"))
         self.processes = Processes(self.folder)
 
-    # Name, era, how it is started; `{port}` where it listens, or a program.
+    # Name, era, and how it is started: `{port}` is where it listens; otherwise it is a stdio program.
     def servers(self):
         one, two = self.python[1], self.python[2]
         node, py = self.node, HERE / "python"
@@ -79,11 +79,11 @@ class Matrix:
             clients[f"ts2 legacy {transport}"] = ["node", node / "client2.mjs", "legacy", transport]
             clients[f"py1 {transport}"] = [one, py / "client1.py", transport]
             clients[f"py2 legacy {transport}"] = [two, py / "client2.py", "legacy", transport]
-            if transport != "sse":  # HTTP+SSE is a transport of 2024-11-05 alone
+            if transport != "sse":  # HTTP+SSE is a transport of 2024-11-05 only
                 clients[f"ts2 modern {transport}"] = ["node", node / "client2.mjs", "modern", transport]
                 clients[f"py2 modern {transport}"] = [two, py / "client2.py", "modern", transport]
         for revision in ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25", "2026-07-28"):
-            if revision != "2024-11-05":  # which has no Streamable HTTP
+            if revision != "2024-11-05":  # 2024-11-05 has no Streamable HTTP
                 clients[f"rmcp {revision} http"] = [self.rmcp / "client", revision, "http"]
             clients[f"rmcp {revision} stdio"] = [self.rmcp / "client", revision, "stdio"]
         return clients
@@ -145,9 +145,8 @@ class Matrix:
         with ThreadPoolExecutor(self.options.jobs) as pool:
             cells = pool.map(lambda pair: self.cell(pair[0], clients[pair[0]], pair[1]), pairs)
             results = dict(zip(pairs, cells))
-        # The SDKs themselves have races that show when everything runs at once, such as a progress
-        # notification that is dropped when its answer is at hand already: what failed is tried once
-        # more, alone, and said.
+        # The SDKs have races that show when everything runs at once, such as a progress notification that is dropped
+        # when its response is already there. A failed cell is tried once more, alone, and reported.
         for pair, features in results.items():
             failed = {name: said for name, said in features.items() if said != "ok" and not impossible(*pair, name)}
             if not failed:

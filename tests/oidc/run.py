@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""A real OpenID provider, the gateway as its resource server, and the official SDKs' clients, which know nothing but
-the gateway's URL and log in by themselves. Then the same clients before a provider that knows neither registration nor
-resources, behind the gateway's own authorization server: registered, known by a document, and once with Chromium; and
-what the official suite has for authorization servers. Needs Node, Python, openssl and Chromium; installs all else."""
+"""A real OpenID provider, the gateway as its resource server, and clients on the official SDKs, which know only the
+gateway's URL and log in by themselves. Then the same clients with a provider that supports neither registration nor
+resources, behind the gateway's own authorization server: registered, with a client metadata document, and once with
+Chromium; and the official suite for authorization servers. Needs Node, Python, openssl and Chromium; installs
+everything else."""
 
 import argparse
 import json
@@ -22,7 +23,7 @@ from peers import Missing, Processes, free_port, gateway_binary, install_sdk, ne
 from suite import Suite  # noqa: E402
 
 class World:
-    """A provider of one form, and a gateway that trusts it."""
+    """A provider with one token format, and a gateway that trusts it."""
 
     def __init__(self, processes, folder, binary, node, form):
         self.port = free_port()
@@ -55,7 +56,7 @@ def bare_challenge(url):
 
 
 def log_in(name, command, url, more=None, client=None):
-    """Lets a client log in and use a tool; says what was wrong."""
+    """Lets a client log in and use a tool. Returns what was wrong."""
     environment = {**os.environ, **(more or {})}
     command = [str(part) for part in [*command, url]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90, env=environment)
@@ -103,7 +104,7 @@ def main():
                 if form != "nobody":
                     good &= log_in(f"{name}, {form}", command, world.url)
                     continue
-                # A token that is for nobody is not for the gateway, however well the login went.
+                # A token without an audience is not valid at the gateway, even though the login succeeded.
                 done = subprocess.run([str(part) for part in [*command, world.url]], capture_output=True, timeout=60)
                 refused = "it is for another audience" in (folder / f"gateway-{form}.log").read_text()
                 print(f"{f'{name}, {form}':36} {'ok' if done.returncode and refused else 'let in'}")

@@ -1,5 +1,5 @@
-"""An OTLP receiver, built from the official protobuf package: HTTP and gRPC. Everything it is told goes, as one line of
-JSON each, to a file."""
+"""An OTLP receiver, built from the official protobuf package: HTTP and gRPC. Appends each request to a file as a line
+of JSON."""
 
 import json
 import sys

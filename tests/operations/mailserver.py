@@ -1,5 +1,5 @@
-"""A mail server on aiosmtpd that wants STARTTLS and a login: `python mailserver.py PORT CERTIFICATE KEY FILE`. Writes what it
-takes into the file, a line of JSON for each mail."""
+"""A mail server on aiosmtpd that requires STARTTLS and a login: `python mailserver.py PORT CERTIFICATE KEY FILE`.
+Appends each accepted mail to the file as a line of JSON."""
 
 import email
 import email.policy

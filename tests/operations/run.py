@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What operators connect to the gateway, for real: an OTLP receiver built from the official protobuf package, over HTTP
-and gRPC; Prometheus with the rules and the dashboard of `deploy/`; rsyslog over TCP and TLS; what takes records over
-HTTP; and a mail server. Needs Python, openssl, and Debian's prometheus and rsyslog; installs all else."""
+"""The real systems that operators connect to the gateway: an OTLP receiver built from the official protobuf package,
+over HTTP and gRPC; Prometheus with the rules and the dashboard of `deploy/`; rsyslog over TCP and TLS; HTTP receivers
+of audit records; and a mail server. Needs Python, openssl, and Debian's prometheus and rsyslog; installs everything
+else."""
 
 import argparse
 import gzip
@@ -26,7 +27,7 @@ TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Recording(Gateway):
-    """A gateway that logs for machines, and is ready."""
+    """A gateway that logs in JSON and is ready."""
 
     def __init__(self, binary, processes, folder, name, config):
         super().__init__(binary, processes, folder, name, config, "--log-format", "json")
@@ -53,7 +54,7 @@ def attributes(span):
 
 
 def check_telemetry(binary, processes, folder, python):
-    """A trace shows client, gateway and server as one; metrics and logs arrive; by both protocols."""
+    """A trace contains client, gateway and server as one; metrics and logs arrive; over both protocols."""
     import base64
 
     hexed = lambda text: base64.b64decode(text).hex()
@@ -64,7 +65,7 @@ def check_telemetry(binary, processes, folder, python):
         wait_for_port(http, collector, "the collector")
         wait_for_port(grpc, collector, "the collector")
         endpoint = f"http://127.0.0.1:{http if protocol == 'http' else grpc}"
-        # The server behind is a gateway, too: it tells of its part of the trace itself.
+        # The server behind is a gateway as well, and exports its own part of the trace.
         telemetry = f"""
 telemetry:
   otlp: {{endpoint: '{endpoint}', protocol: {protocol}}}
@@ -96,7 +97,7 @@ telemetry:
             assert len(servers) == 2 and len(clients) == 2, [span["name"] for span in all_spans]
             first = next(span for span in servers if hexed(span["parentSpanId"]) == SPAN)
             second = next(span for span in servers if span is not first)
-            # Client, gateway, its stages, the call to the server, the server: one line of parents.
+            # Client, gateway, its stages, the call to the server, the server: a single chain of parents.
             above = by_id[hexed(second["parentSpanId"])]
             assert above["kind"] == "SPAN_KIND_CLIENT", above
             stage = by_id[hexed(above["parentSpanId"])]
@@ -108,7 +109,7 @@ telemetry:
             assert attributes(above)["server.port"] == str(inner.port), attributes(above)
             assert int(first["startTimeUnixNano"]) <= int(above["startTimeUnixNano"]) <= int(above["endTimeUnixNano"])
         assert "hunter2" not in out.read_text(), "an argument was told"
-        # The record has the trace's id.
+        # The audit record contains the trace id.
         found = outer.told("audit", "search", "--text", TRACE, "--json")
         assert found.strip(), "the record does not name the trace"
         names = lambda: {
@@ -130,14 +131,14 @@ telemetry:
         until("the log has come", lambda: "ready" in logs())
         assert all(one["over"] == protocol for one in read_lines(out))
         print(f"OTLP over {protocol}: {len(list(spans_of(told('traces'))))} spans, {len(names())} metrics, {len(logs())} lines")
-        # Without a collector, calls go on.
+        # Without a collector, calls continue.
         collector.kill()
         for _ in range(20):
             outer.call("behind__add", {"a": 1, "b": 2}, {"traceparent": f"00-{TRACE}-{SPAN}-01"})
 
 
 def check_prometheus(binary, processes, folder):
-    """The measures pass promtool's lint, and Prometheus loads and evaluates the rules and the dashboard's queries."""
+    """The metrics pass promtool's lint, and Prometheus loads and evaluates the rules and the dashboard's queries."""
     gateway = Recording(binary, processes, folder, "measured", "servers: {sample: {sample: true}}\nrate_limits: {rules: {few: {window: 5/h}}}")
     for _ in range(4):
         gateway.call("sample__add", {"a": 1, "b": 2})
@@ -187,7 +188,7 @@ def check_prometheus(binary, processes, folder):
         query = query.replace("$server", ".*").replace("$__rate_interval", "10s")
         if not ask(query):
             silent.append(query)
-    # Nothing was denied here, and no call of the built-in server's is worth a measure of its time.
+    # Nothing was denied here, and the built-in server has no upstream latency.
     allowed = ("denied", "failure", "dry_run", "upstream")
     assert all(any(word in query for word in allowed) for query in silent), silent
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/rules", timeout=5) as answer:
@@ -199,7 +200,7 @@ def check_prometheus(binary, processes, folder):
 
 
 def certificate(folder):
-    """A key and certificate for localhost, and the authority that vouches for it."""
+    """A key and certificate for localhost, and the authority that signed it."""
     key, cert, ca_key, ca = (folder / name for name in ["syslog.key", "syslog.crt", "ca.key", "ca.crt"])
     new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes"]
     run(*new, "-x509", "-days", "2", "-keyout", ca_key, "-out", ca, "-subj", "/CN=tests")
@@ -211,9 +212,9 @@ def certificate(folder):
 
 
 def check_exports(binary, processes, folder):
-    """Records arrive at each kind of place, each once at least, also when the place is away for a while."""
+    """Records arrive at each kind of destination at least once, even if it was unreachable for a while."""
     tcp, out = free_port(), folder / "syslog.out"
-    # Octet counting and plain TCP, written as it comes.
+    # Octet counting and plain TCP, without escaping.
     (folder / "rsyslog.conf").write_text(
         f"""
 global(workDirectory="{folder}" maxMessageSize="64k")
@@ -267,7 +268,7 @@ input(type="imtcp" port="{tcp}" address="127.0.0.1" ruleset="take")
     key, cert = certificate(folder)
     tls_out = folder / "syslog-tls.out"
     with open(tls_out, "w") as taken:
-        # A TLS server that writes down what it is sent: rsyslog's own is another package.
+        # A TLS server that writes what it receives to a file, since rsyslog's own TLS support is a separate package.
         command = ["openssl", "s_server", "-quiet", "-accept", tls_port, "-cert", cert, "-key", key]
         tls = subprocess.Popen([str(part) for part in command], stdout=taken, stdin=subprocess.PIPE)
     processes.started.append(tls)
@@ -304,7 +305,7 @@ audit:
         if phase == 1:
             until("that is told", lambda: "doorward_audit_failing_exports 0" not in gateway.get("/metrics")[1])
             away.clear()
-            # A pid that is left behind is not started over.
+            # rsyslog does not start if a stale pid file exists.
             (folder / "rsyslog.pid").unlink(missing_ok=True)
             syslog = start()
             wait_for_port(tcp, syslog, "rsyslog")
@@ -344,7 +345,8 @@ audit:
 
 
 def check_mail(binary, processes, folder, python):
-    """Approvers are sent mails by a server that wants TLS and a login, also after it was away; and none without them."""
+    """Approvers get mail through a server that requires TLS and a login, even after it was unreachable; without
+    these, no mail is sent."""
     key, cert = certificate(folder)
     port, out = free_port(), folder / "mails.jsonl"
     command = [python, HERE / "mailserver.py", port, cert, key, out]
@@ -375,7 +377,7 @@ forbid (principal, action == Action::"call", resource == Tool::"sample/add");
             return json.load(answer).get("error", {}).get("data", {}).get("approval") if answer.code != 401 else None
 
     approval = until("the call waits", held)
-    # The mail server is away at first.
+    # The mail server is unreachable at first.
     until("it was tried", lambda: '"attempts":2' in gateway.told("webhooks", "deliveries", "--json").replace(" ", ""))
     wait_for_port(port, processes.start(command, "mailserver.log"), "the mail server")
     mails = until("the mail has come", lambda: out.exists() and read_lines(out))
@@ -399,7 +401,7 @@ def main():
         "exports": check_exports,
     }
     binary = gateway_binary(options.gateway)
-    # Not what whoever runs the tests keeps.
+    # Do not use the settings of the user who runs the tests.
     for name in [name for name in os.environ if name.startswith("DOORWARD_")]:
         del os.environ[name]
     for name, check in checks.items():

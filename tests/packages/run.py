@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Published servers as packages: locked with the registries that this machine's npm and pip use, run sandboxed behind the
-gateway, their tools called; then once more from what was downloaded, with no registry to reach. Needs Node, Python with
+"""Published servers as packages: locked with the registries that npm and pip use on this machine, run in the sandbox
+behind the gateway, and called; then once more from the downloaded files, without a registry. Needs Node, Python with
 pip, and git."""
 
 import argparse
@@ -19,17 +19,17 @@ sys.path.insert(0, str(HERE.parent))
 from gateway import Gateway  # noqa: E402
 from peers import PEERS, Missing, gateway_binary, need, run, running, until  # noqa: E402
 
-# Nobody listens there.
+# No server listens here.
 NOWHERE = "http://127.0.0.1:9/"
 IS_ROOT = os.geteuid() == 0
 USER = ", user: nobody" if IS_ROOT else ""
 
 
 def configuration(packages, data, repository):
-    """Packages, each with what it needs and nothing else."""
+    """Packages, each with the permissions that it needs and no others."""
     system = Path("/usr/bin/python3")
     python = f", python: {system}" if system.exists() else ""
-    # Python compiles its modules at each start, on a machine that has other things to do.
+    # Python compiles its modules at each start, which takes a while on a busy machine.
     return f"""
 timeouts: {{probe: 60s}}
 packages: {{folder: '{packages}'{python}}}
@@ -74,7 +74,7 @@ def call(gateway, tool, arguments):
 
 
 def check_tools(gateway, data, repository):
-    """Each server does what it is for, and no more than it may."""
+    """Each server does its job, and nothing that it may not do."""
     said, failed = call(gateway, "files__read_text_file", {"path": f"{data}/hello.txt"})
     assert not failed and "hello" in said, said
     said, failed = call(gateway, "files__write_file", {"path": f"{data}/new.txt", "content": "x"})
@@ -97,7 +97,7 @@ def serving(binary, processes, folder, name, file):
     down = lambda: [s for s in json.loads(gateway.get("/admin/v1/servers/status")[1])["items"] if s["state"] != "up"]
 
     def ready():
-        # It answers once its packages are prepared.
+        # The gateway is ready once its packages are prepared.
         try:
             return gateway.get("/readyz")[0] == 200 and not down()
         except OSError:
@@ -121,7 +121,7 @@ def main():
     for program, why in [("node", "npm packages run on it"), ("npm", "it knows the registry"), ("git", "a server uses it")]:
         need(program, why)
     with running() as (folder, processes):
-        # Packages run as another user where this is root.
+        # If this runs as root, packages run as another user.
         folder.chmod(0o755)
         data, repository, packages = folder / "data", folder / "repository", folder / "packages"
         (data / "out").mkdir(parents=True)
@@ -130,7 +130,7 @@ def main():
         run("git", "init", "-q", repository)
         who = ["-c", "user.name=a", "-c", "user.email=a@example.com"]
         run("git", "-C", repository, *who, "commit", "-q", "--allow-empty", "-m", "the first commit")
-        # Git reads no repository of another user unless it is told to.
+        # Git does not read a repository of another user by default.
         run("chown", "-R", "nobody", repository) if IS_ROOT else None
         file = folder / "doorward.yaml"
         file.write_text(configuration(packages, data, repository))
@@ -140,7 +140,7 @@ def main():
         text = (folder / "doorward.packages.lock").read_text()
         with serving(binary, processes, folder, "first", file) as gateway:
             check_tools(gateway, data, repository)
-        # Nothing changes, and nothing is asked for again.
+        # Nothing changes, and nothing is requested again.
         nowhere = {"DOORWARD_NPM_REGISTRY": NOWHERE, "DOORWARD_PYPI_INDEX": NOWHERE}
         lock(binary, file, environment=nowhere)
         assert (folder / "doorward.packages.lock").read_text() == text, "locking again changed the lock file"
@@ -148,7 +148,7 @@ def main():
         os.environ.update({name: NOWHERE for name in ["HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"]})
         with serving(binary, processes, folder, "offline", file) as gateway:
             check_tools(gateway, data, repository)
-        # A changed byte.
+        # Change one byte.
         changed = next(packages.glob("trees/*/node_modules/@modelcontextprotocol/server-memory/dist/index.js"))
         changed.chmod(0o644)
         changed.write_text(changed.read_text() + "\n")

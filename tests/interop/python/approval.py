@@ -1,5 +1,5 @@
-"""A client that calls a tool that waits for approval: `python approval.py 1|2 legacy|modern URL`. The link is given to the
-person at `PERSON`, as the client would open it in a browser. Prints what came of it, as JSON."""
+"""A client that calls a tool that waits for approval: `python approval.py 1|2 legacy|modern URL`. Sends the link to
+the person at `PERSON`, as a client would open it in a browser. Prints the result as JSON."""
 
 import asyncio
 import json
@@ -16,7 +16,7 @@ HEADERS = {"authorization": f"Bearer {os.environ['KEY']}"}
 
 
 async def open_link(url, waits):
-    """Gives the link to the person: who decides before they answer if they are waited for, or a moment after."""
+    """Sends the link to the person, who decides before responding if the client waits for them, or a moment later."""
     told["opened"].append(url)
     query = urllib.parse.urlencode({"url": url, "waits": waits})
     await asyncio.to_thread(urllib.request.urlopen, f"{os.environ['PERSON']}/?{query}")

@@ -53,7 +53,7 @@ class Ops:
         return await self.session.call_tool(name, arguments, progress_callback=progress)
 
     async def give_up(self, name):
-        # The SDK cancels nothing by itself when a task is cancelled: it is told by hand.
+        # The SDK does not send a cancellation when a task is cancelled, so send it by hand.
         request_id = self.session._request_id
         call = asyncio.create_task(self.call(name, {}))
         await asyncio.sleep(0.2)
@@ -112,7 +112,7 @@ async def main(kind, target, *args):
         await session.initialize()
         await session.set_logging_level("debug")
         await try_all(Ops(session))
-        # What was given up must not hold up the end.
+        # Exit without waiting for the abandoned call.
         os._exit(0)
 
 

@@ -1,4 +1,4 @@
-"""What a client of the matrix tries: each adapter gives it `ops`."""
+"""The features that a client of the matrix tries: each adapter passes its `ops`."""
 
 import asyncio
 import json
@@ -18,7 +18,7 @@ def fits(what, holds):
 
 
 class Inbox:
-    """Waiting for what is told: `next(kind)` is done at the next `tell(kind, value)`."""
+    """Waits for notifications: `next(kind)` completes at the next `tell(kind, value)`."""
 
     def __init__(self):
         self.waiting = {}
@@ -166,6 +166,6 @@ async def try_all(ops):
         try:
             await asyncio.wait_for(run(ops), 15)
             results[name] = "ok"
-        except Exception as error:  # whatever it is, it is the cell's
+        except Exception as error:  # any error is the result of the cell
             results[name] = f"{type(error).__name__}: {error}"
     print(json.dumps(results), flush=True)

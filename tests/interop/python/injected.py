@@ -1,5 +1,5 @@
-"""A server on mcp 1.x that returns what somebody has planted, and has tools with effects:
-`python injected.py NAME PORT REACHED`. Appends the tools with effects that are called to the file REACHED."""
+"""A server on mcp 1.x that returns injected text and has tools with effects: `python injected.py NAME PORT REACHED`.
+Appends each called tool with effects to the file REACHED."""
 
 import sys
 

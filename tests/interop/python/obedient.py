@@ -1,5 +1,6 @@
-"""An agent that obeys everything that it reads: `python obedient.py 1|2 legacy|modern URL`. Reads what `READS` names, JSON of
-tools with arguments, and calls every tool that a text names. Prints how many calls it made and what became of them."""
+"""An agent that obeys everything it reads: `python obedient.py 1|2 legacy|modern URL`. Calls the tools in `READS`
+(JSON of tools with arguments), and then every tool that a result names. Prints how many calls it made and their
+outcomes."""
 
 import asyncio
 import json

@@ -165,7 +165,7 @@ async def set_level(level):
     pass
 
 
-# The SDK announces neither by itself.
+# The SDK does not announce these by itself.
 options = low.create_initialization_options
 
 

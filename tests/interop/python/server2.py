@@ -174,7 +174,7 @@ async def accepted(context, params):
 low.add_request_handler("resources/subscribe", SubscribeRequestParams, accepted)
 low.add_request_handler("resources/unsubscribe", UnsubscribeRequestParams, accepted)
 
-# In the handshake era the SDK announces no changes by itself.
+# In the handshake era the SDK does not announce changes by itself.
 options = low.create_initialization_options
 
 

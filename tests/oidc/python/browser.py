@@ -1,5 +1,5 @@
-"""A browser with nobody before it: follows redirects, keeps cookies, and consents, until it is sent to a client's own
-address."""
+"""A browser without a user: it follows redirects, stores cookies and gives consent, until it is redirected to the
+client's own address."""
 
 import http.cookiejar
 import re
@@ -14,14 +14,14 @@ class Stop(urllib.request.HTTPRedirectHandler):
 
 
 class Jar(http.cookiejar.DefaultCookiePolicy):
-    """What browsers do: to this machine, `Secure` cookies go without TLS, too."""
+    """Like browsers, sends `Secure` cookies to this machine without TLS."""
 
     def return_ok_secure(self, cookie, request):
         return True
 
 
 def visit(url, until, arrive=False):
-    """Returns where the browser is sent in the end; with `arrive`, what it is shown there."""
+    """Returns the URL of the last redirect or, with `arrive`, the page there."""
     cookies = urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar(Jar()))
     browser = urllib.request.build_opener(Stop, cookies)
     request = urllib.request.Request(url)

@@ -1,4 +1,5 @@
-"""The gateway as an authorization server, before a real OpenID provider that knows one client: what logins are tested with."""
+"""The gateway as an authorization server in front of a real OpenID provider that has one client: the setup for tests
+of logins."""
 
 import http.server
 import json
@@ -50,7 +51,7 @@ def start_provider(processes, node, form, callback=""):
 
 
 class Front:
-    """A provider that knows one client, and a gateway that is an authorization server in front of it."""
+    """A provider with one client, and a gateway that is an authorization server in front of it."""
 
     def __init__(self, processes, folder, binary, node, servers=None, takes_documents=True):
         self.port, documents = free_port(), free_port()
@@ -84,7 +85,7 @@ class Front:
         self.url = f"{self.origin}/mcp"
 
     def refuses_documents(self):
-        """None of these is a client; whoever asks is told so in good time, and sent nowhere."""
+        """None of these is a valid client: the user gets an error in good time and is redirected nowhere."""
         bad = []
         for path in [*WRONG_DOCUMENTS, *NO_DOCUMENTS]:
             query = urllib.parse.urlencode({
@@ -102,7 +103,7 @@ class Front:
         return not bad
 
     def examine(self, suite):
-        """What the official suite finds of the authorization server, while a browser goes where it says."""
+        """Runs the official suite against the authorization server, while a browser follows its redirects."""
         port = free_port()
         with tempfile.TemporaryDirectory() as out:
             command = [suite.node, suite.cli, "authorization", "--url", self.origin, "--client-id", "suite", "-p", port, "-o", out]
@@ -123,7 +124,7 @@ class Front:
         return fine
 
 
-# Documents that differ in this from one that is good; and others that are none.
+# Client metadata documents that differ from a valid one in these members, and some that are not documents.
 WRONG_DOCUMENTS = {
     "/other.json": {"client_id": "https://localhost/other.json"},
     "/nameless.json": {"client_name": ""},
@@ -137,7 +138,8 @@ NO_DOCUMENTS = ["/elsewhere.json", "/slow.json", "/text.json", "/huge.json"]
 
 
 def serve_document(folder, port, url):
-    """Serves a client's metadata document over TLS; returns the certificate of who vouches for it."""
+    """Serves a client metadata document over TLS. Returns the certificate of the authority that signed its
+    certificate."""
     key, authority = folder / "documents.key", folder / "documents.pem"
     run(
         "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",

@@ -1,5 +1,5 @@
-"""A client that knows nothing but an URL, and logs in by itself: `python login.py 1|2 URL`. What it does is the SDK's
-own doing; only the browser is made here. Prints what it learnt, as JSON."""
+"""A client that knows only a URL and logs in by itself: `python login.py 1|2 URL`. The SDK does everything except the
+browser. Prints what it learnt as JSON."""
 
 import asyncio
 import json
