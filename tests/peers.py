@@ -119,7 +119,6 @@ def install_node():
 
 
 def install_sdk(major):
-    """The official Python SDK."""
     return install_python(f"python{major}", INTEROP / f"python/requirements-{major}.txt")
 
 

@@ -78,7 +78,6 @@ impl Gateway {
         Ok(Self { child, address, config: file })
     }
 
-    /// The process id.
     pub fn id(&self) -> u32 {
         self.child.id()
     }

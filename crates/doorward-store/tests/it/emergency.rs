@@ -90,7 +90,6 @@ async fn an_event_is_claimed_by_one_until_its_time_is_over() {
         assert!(matches!(store.redeliver(&claimed[0].id).await, Err(Error::Refused(_))));
         assert_eq!(store.redeliver(&rest[0].id).await.unwrap().state, "waiting");
         assert!(matches!(store.redeliver("nothing").await, Err(Error::Absent { .. })));
-        // Deliveries are listed page by page.
         let newest = store.deliveries(Some("oncall"), None, None, 1).await.unwrap();
         let next = store.deliveries(None, None, Some(&newest[0].id), 10).await.unwrap();
         assert_eq!(next.len(), 1);

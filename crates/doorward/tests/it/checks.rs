@@ -81,7 +81,6 @@ impl Checker {
         self.asked.lock().unwrap().clone()
     }
 
-    /// The settings of the check.
     fn check(&self, more: &Value) -> Value {
         let mut check = json!({ "url": format!("http://{}/check", self.address) });
         for (name, value) in more.as_object().unwrap() {

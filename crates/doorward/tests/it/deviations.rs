@@ -447,7 +447,6 @@ fn the_draft_of_the_first_revision_is_spoken() {
     assert_eq!(client.call("echo", json!({ "text": "x" })).text(), "x");
 }
 
-/// A tool that is not listed cannot be called, even if the server would answer.
 #[test]
 fn what_a_server_does_not_list_cannot_be_called() {
     for era in ERAS {

@@ -44,7 +44,6 @@ const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
-/// The code blocks of a page in one language.
 fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
     let fence = format!("```{language}\n");
     page.split(fence.as_str()).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()

@@ -18,7 +18,6 @@ fn post(
     send(&gateway.address, "POST", path, &all, body.as_bytes()).unwrap()
 }
 
-/// A user opens the gateway in a browser.
 #[test]
 fn a_person_gets_a_page_and_a_program_gets_what_it_asks_for() {
     let gateway = Gateway::start(&format!(

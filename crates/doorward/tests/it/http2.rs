@@ -331,7 +331,7 @@ async fn silent_connections_of_one_address_hold_up_nobody_elses() {
     }
     let client = timeout(crate::support::PATIENCE, Client::connect(&gateway)).await.unwrap();
     assert_eq!(client.ask(&client.add(), &[]).await.0, 200);
-    // An address may use its share of connections, and no more.
+    // Only the address's share of connections stays open.
     let mut open = usize::MAX;
     let deadline = tokio::time::Instant::now() + crate::support::PATIENCE;
     while open > 8 && tokio::time::Instant::now() < deadline {

@@ -70,7 +70,6 @@ portals:
     for absent in ["off", "none", "far2"] {
         assert_eq!(ask(&gateway, None, &versions(absent)).status, 404);
     }
-    // The list is read page by page.
     let mut path = "/v0.1/servers?limit=3".to_owned();
     let first = ask(&gateway, None, &path);
     assert_eq!(titles(&first), ["far", "own", "support"]);

@@ -28,8 +28,8 @@ fn a_deleted_version_is_honoured_although_another_is_the_latest_now() {
     step(&gateway, "weather", "look", json!({}));
     step(&gateway, "weather", "approve", json!({}));
     step(&gateway, "weather", "activate", json!({}));
-    // As in the official registry, a deleted version is no longer the latest, and the list of latest versions does
-    // not contain the deletion.
+    // As in the official registry, a deleted version is no longer the latest, so the gateway must not request only
+    // the latest versions.
     let gone = item("a.b/weather", remote(&url), at("2026-01-03T00:00:00Z", "deleted", false));
     let body = page(&[gone], None);
     registry.answers(move |path| {

@@ -378,7 +378,6 @@ fn what_goes_on_with_something_goes_where_it_is() {
     assert!(homes.len() > 1 && asked.len() > 1, "{homes:?} {asked:?}");
 }
 
-/// Any replica may announce a change.
 #[test]
 fn changes_are_heard_from_whoever_tells_them() {
     let upstream = || Gateway::start("servers: {clock: {sample: true}}\n");

@@ -489,7 +489,6 @@ fn get_metrics(world: &World, gateway: &Gateway) -> (u16, String) {
     (answer.status, answer.body)
 }
 
-/// The whole lifecycle on the command line.
 #[test]
 fn the_command_line_takes_a_server_through_its_life() {
     let server = hostile::start(Era::Handshake, |_, _| {});

@@ -253,7 +253,6 @@ impl Door {
         line.split(' ').nth(1).map(str::to_owned)
     }
 
-    /// The states of the replicas.
     pub fn replicas(&self) -> Vec<String> {
         let text = self.get("/admin/v1/servers/status");
         let state: Value = serde_json::from_str(&text).unwrap();

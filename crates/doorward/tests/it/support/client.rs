@@ -224,7 +224,6 @@ pub fn send(
 }
 
 impl Stream {
-    /// Reads the complete response.
     pub fn whole(mut self) -> std::io::Result<Answer> {
         let stream = &mut self;
         let length = stream.headers.iter().find(|(name, _)| name == "content-length");
@@ -265,7 +264,6 @@ pub struct Modern {
     pub address: String,
     pub path: String,
     pub capabilities: Value,
-    /// The value of the `Authorization` header.
     pub authorization: Option<String>,
 }
 
@@ -290,7 +288,6 @@ impl Modern {
         self
     }
 
-    /// The body of a request.
     pub fn body(&self, method: &str, mut params: Value) -> Value {
         let meta = &mut params["_meta"];
         meta["io.modelcontextprotocol/protocolVersion"] = "2026-07-28".into();
@@ -366,7 +363,6 @@ pub struct Handshake {
     pub revision: String,
     /// The result of `initialize`.
     pub about: Value,
-    /// The value of the `Authorization` header.
     pub authorization: Option<String>,
 }
 

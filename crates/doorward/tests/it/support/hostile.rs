@@ -92,7 +92,6 @@ fn serve_habit(era: Era, mut stream: TcpStream, habit: &Habit) {
     }
 }
 
-/// Responds with a redirect.
 pub fn redirect(stream: &mut TcpStream, status: u16, location: &str) {
     let head = format!("HTTP/1.1 {status} X\r\nlocation: {location}\r\ncontent-length: 0\r\n\r\n");
     let _ = stream.write_all(head.as_bytes());
@@ -268,7 +267,6 @@ pub fn event(stream: &mut TcpStream, text: &str) -> bool {
     stream.write_all(format!("data: {text}\n\n").as_bytes()).is_ok()
 }
 
-/// Waits until the other side closes the connection.
 pub fn until_closed(stream: &mut TcpStream) {
     let mut rest = [0; 1024];
     while matches!(stream.read(&mut rest), Ok(read) if read > 0) {}

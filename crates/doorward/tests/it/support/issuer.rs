@@ -222,7 +222,6 @@ impl Issuer {
         self.state.asked.lock().unwrap().clone()
     }
 
-    /// How often the keys were fetched.
     pub fn fetches(&self) -> usize {
         self.state.fetches.load(Ordering::SeqCst)
     }

@@ -31,7 +31,6 @@ pub fn request(stream: &mut TcpStream) -> Option<(String, Vec<u8>)> {
     Some((path, body))
 }
 
-/// Whether something accepts connections on the port.
 pub fn listens(port: u16) -> bool {
     TcpStream::connect(("127.0.0.1", port)).is_ok()
 }
@@ -81,7 +80,6 @@ pub fn redis(port: u16) -> Service {
     Service::start(&mut command, port)
 }
 
-/// The folder of PostgreSQL's programs.
 pub fn postgres_programs() -> std::path::PathBuf {
     let programs = std::fs::read_dir("/usr/lib/postgresql").unwrap().flatten();
     programs.map(|version| version.path().join("bin")).max().unwrap()
