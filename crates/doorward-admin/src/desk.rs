@@ -41,12 +41,15 @@ pub type Reloading<T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send>>;
 /// An administrator at work.
 #[derive(Debug, Clone)]
 pub struct Desk {
+    /// As audit records name the way.
+    via: &'static str,
     who: Who,
     store: Option<Store>,
     gateway: Option<Arc<Gateway>>,
     settings: Option<Arc<Settings>>,
     reloader: Option<Arc<dyn Reload>>,
     dry_run: bool,
+    signed_in: bool,
 }
 
 impl Desk {
@@ -56,22 +59,46 @@ impl Desk {
         caller: Caller,
         reloader: Option<Arc<dyn Reload>>,
     ) -> Self {
+        Self::of_caller_via("admin", gateway, caller, reloader)
+    }
+
+    /// For somebody who asks about themselves; `signed_in` with a browser.
+    pub fn of_visitor(gateway: Arc<Gateway>, caller: Caller, signed_in: bool) -> Self {
+        Self { signed_in, ..Self::of_caller_via("portal", gateway, caller, None) }
+    }
+
+    fn of_caller_via(
+        via: &'static str,
+        gateway: Arc<Gateway>,
+        caller: Caller,
+        reloader: Option<Arc<dyn Reload>>,
+    ) -> Self {
         let actor = Actor {
-            via: "admin",
+            via,
             name: caller.principal.id.to_string(),
             address: caller.address.map(|address| address.to_string()),
         };
         let store = gateway.kept.store().map(|store| store.acting(actor));
         let who = Who::Caller(Arc::new(caller));
         let gateway = Some(gateway);
-        Self { who, store, gateway, settings: None, reloader, dry_run: false }
+        let (settings, dry_run, signed_in) = (None, false, false);
+        Self { via, who, store, gateway, settings, reloader, dry_run, signed_in }
     }
 
     /// For a command on the machine, where no gateway is asked. `store` must act for the user of the operating system.
     pub fn of_machine(store: Store, settings: Option<Settings>) -> Self {
         let settings = settings.map(Arc::new);
         let (who, store) = (Who::Machine, Some(store));
-        Self { who, store, gateway: None, settings, reloader: None, dry_run: false }
+        Self {
+            via: "command",
+            who,
+            store,
+            gateway: None,
+            settings,
+            reloader: None,
+            dry_run: false,
+            signed_in: false,
+        }
     }
 
     /// The same, changing nothing: every check is made, and what would be stored is rolled back.
@@ -93,6 +120,19 @@ impl Desk {
         &self.who
     }
 
+    /// Whether the caller has signed in with a browser.
+    pub fn is_signed_in(&self) -> bool {
+        self.signed_in
+    }
+
+    /// The caller; there is none on the machine.
+    pub fn caller(&self) -> Option<&Arc<Caller>> {
+        match &self.who {
+            Who::Caller(caller) => Some(caller),
+            Who::Machine => None,
+        }
+    }
+
     /// The name of the administrator, as audit records have it.
     pub fn name(&self) -> String {
         match (&self.who, &self.store) {
@@ -107,7 +147,7 @@ impl Desk {
         match (&self.who, &self.store) {
             (_, Some(store)) => store.actor().clone(),
             (Who::Caller(caller), None) => Actor {
-                via: "admin",
+                via: self.via,
                 name: caller.principal.id.to_string(),
                 address: caller.address.map(|address| address.to_string()),
             },
@@ -147,7 +187,7 @@ impl Desk {
         if let (Who::Caller(caller), Some(gateway)) = (&self.who, &self.gateway) {
             gateway.shared.audit.event(event, |members| {
                 record::caller(members, caller);
-                members.text("protocol", "admin").text("subject", subject);
+                members.text("protocol", self.via).text("subject", subject);
             });
         }
     }

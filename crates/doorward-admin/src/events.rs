@@ -28,7 +28,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::desk::{self, Desk, Who};
-use crate::listener::caller;
+use crate::served::caller;
 use crate::problem::{Code, Problem};
 
 /// Where they are.

@@ -13,7 +13,7 @@ use doorward_policy::Action;
 use http::{HeaderValue, StatusCode, header};
 
 use crate::desk::{self, Desk};
-use crate::listener::caller;
+use crate::served::caller;
 
 /// What may be asked without a credential.
 pub const OPEN: [&str; 2] = ["/healthz", "/readyz"];

@@ -21,6 +21,7 @@ mod problem;
 mod rates;
 pub mod routes;
 pub mod scan;
+mod served;
 pub mod service;
 mod strict;
 
@@ -30,3 +31,4 @@ pub use listener::{Admin, refused};
 pub use operation::{On, Operation, Route, Running, Verb};
 pub use page::{MOST as MOST_ITEMS, Page, Paging};
 pub use problem::{Code, Problem};
+pub use served::Served;

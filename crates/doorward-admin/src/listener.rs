@@ -4,45 +4,40 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Router;
-use axum::extract::{DefaultBodyLimit, RawPathParams, Request};
 use axum::response::{IntoResponse, Response};
-use axum::routing::on;
 use doorward_gateway::Gateway;
 use doorward_gateway::record;
 use doorward_identity::identity::{Caller, Grant, Peer, Refused};
 use doorward_policy::Action;
 use doorward_web::{challenge, guard};
-use http::{StatusCode, Uri, header};
+use http::{StatusCode, header};
 use hyper::body::Incoming;
-use tower::ServiceExt;
 
 use crate::desk::{Desk, Reload};
-use crate::http::filter;
-use crate::operation::Route;
 use crate::problem::{Code, Problem};
 use crate::rates::{Rates, rates};
+use crate::served::Served;
 use crate::{health, routes};
 
 /// Longest body of a request, in bytes: a set of policies or a folder of resources is the largest.
 const MOST: usize = 4 << 20;
 
-/// Who asks, as the routes get it.
-#[derive(Debug, Clone)]
-struct Asking(Caller);
-
 /// The admin API of a gateway.
 #[derive(Debug, Clone)]
 pub struct Admin {
     gateway: Arc<Gateway>,
-    router: Router,
+    served: Served,
     rates: Arc<Rates>,
 }
 
 impl Admin {
     /// `reloader` reads the configuration file, where there is one.
     pub fn new(gateway: Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Self {
-        Self { router: router(&gateway, reloader), gateway, rates: Arc::new(rates()) }
+        let more = health::router(gateway.clone()).merge(crate::events::router(gateway.clone()));
+        let (known, reloader) = (gateway.clone(), reloader.cloned());
+        let desk = move |caller| Desk::of_caller(known.clone(), caller, reloader.clone());
+        let served = Served::new(routes::all(), MOST, desk, more);
+        Self { served, gateway, rates: Arc::new(rates()) }
     }
 
     /// Answers one request. Other hosts and origins are refused (attack T10), and so is, once callers have to
@@ -56,7 +51,7 @@ impl Admin {
         let path = request.uri().path();
         let is_open = health::OPEN.contains(&path);
         if is_open && !request.headers().contains_key(header::AUTHORIZATION) {
-            return self.routed(request).await;
+            return self.served.answer(None, request).await;
         }
         let identified =
             gateway.identity.identify(&peer, request.headers(), request.uri(), None).await;
@@ -97,7 +92,7 @@ impl Admin {
         self,
         caller: Caller,
         has_header: bool,
-        mut request: http::Request<Incoming>,
+        request: http::Request<Incoming>,
     ) -> Response {
         let gateway = &self.gateway;
         let path = request.uri().path();
@@ -124,20 +119,7 @@ impl Admin {
                 return Problem::new(Code::Forbidden, why).into_response();
             }
         }
-        request.extensions_mut().insert(Asking(caller));
-        self.routed(request).await
-    }
-
-    async fn routed(self, request: http::Request<Incoming>) -> Response {
-        let Ok(response) = self.router.oneshot(request).await;
-        if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-            let why = "see the 'Allow' header, and docs/admin-api.json";
-            let mut problem = Problem::new(Code::MethodNotAllowed, why).into_response();
-            let allowed = response.headers().get(header::ALLOW).cloned();
-            problem.headers_mut().extend(allowed.map(|value| (header::ALLOW, value)));
-            return problem;
-        }
-        response
+        self.served.answer(Some(caller), request).await
     }
 }
 
@@ -173,59 +155,4 @@ fn unauthenticated<B>(challenge: &http::Response<B>) -> Response {
         }
     }
     response
-}
-
-/// Who sent a request to a route.
-pub fn caller(request: &Request) -> Option<Caller> {
-    request.extensions().get::<Asking>().map(|Asking(caller)| caller.clone())
-}
-
-fn router(gateway: &Arc<Gateway>, reloader: Option<&Arc<dyn Reload>>) -> Router {
-    let all: Vec<Arc<Route>> = routes::all().into_iter().map(Arc::new).collect();
-    let mut router = health::router(gateway.clone()).merge(crate::events::router(gateway.clone()));
-    for route in &all {
-        let reads = all.iter().find(|other| routes::reads(other, route)).cloned();
-        let (gateway, reloader, served) = (gateway.clone(), reloader.cloned(), route.clone());
-        let handler = move |path: RawPathParams, request: Request| {
-            let (gateway, reloader) = (gateway.clone(), reloader.clone());
-            let desk = |caller| Desk::of_caller(gateway, caller, reloader);
-            let desk = caller(&request).map(desk);
-            answered(desk, served.clone(), reads.clone(), path, request)
-        };
-        router = router.route(route.path, on(filter(&route.method), handler));
-    }
-    router
-        .fallback(|uri: Uri| async move { Problem::absent("path", uri.path()).into_response() })
-        .layer(DefaultBodyLimit::max(MOST))
-}
-
-async fn answered(
-    desk: Option<Desk>,
-    route: Arc<Route>,
-    reads: Option<Arc<Route>>,
-    path: RawPathParams,
-    request: Request,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let Some(desk) = desk else {
-        return Problem::new(Code::Unauthenticated, "there is no caller").into_response();
-    };
-    let patience = desk.settings().map(|settings| settings.timeouts.body.0).unwrap_or_default();
-    let body = match tokio::time::timeout(patience, axum::body::to_bytes(body, MOST)).await {
-        Err(_) => {
-            let why = "the body was not received in time ('timeouts.body')";
-            let mut response = Problem::invalid(why).into_response();
-            *response.status_mut() = StatusCode::REQUEST_TIMEOUT;
-            return response;
-        }
-        Ok(Ok(body)) => body,
-        Ok(Err(error)) => {
-            let why =
-                format!("the body could not be read, or is larger than {MOST} bytes: {error}");
-            return Problem::new(Code::TooLarge, why).into_response();
-        }
-    };
-    let path = path.iter().map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-    let (uri, headers) = (parts.uri, parts.headers);
-    crate::http::Request { desk, route, reads, path, uri, headers, body }.answer().await
 }

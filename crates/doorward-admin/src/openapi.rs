@@ -1,4 +1,5 @@
-//! The OpenAPI 3.1 description, made from the table of routes and their types. `docs/admin-api.json` is a copy of it.
+//! OpenAPI 3.1 descriptions, made from tables of routes and their types. `docs/admin-api.json` is a copy of that of the admin
+//! API.
 
 use std::collections::BTreeMap;
 
@@ -10,16 +11,39 @@ use crate::operation::Route;
 use crate::problem::{self, Code};
 use crate::routes;
 
-/// The whole description.
+/// What a description says beside its operations.
+#[derive(Debug, Clone)]
+pub struct About {
+    pub title: &'static str,
+    pub description: &'static str,
+    /// An address of the listener, and what it is.
+    pub server: (&'static str, &'static str),
+    /// What is sent as `Authorization: Bearer`.
+    pub credential: &'static str,
+}
+
+const ADMIN: About = About {
+    title: "Doorward admin API",
+    description: "Everything an administrator can do. Every route names the action that policies must permit ('x-action'). \
+        Errors are problem details (RFC 9457) with stable codes.",
+    server: ("http://127.0.0.1:7301", "The admin listener"),
+    credential: "An API key with the scope 'admin' or 'administer', or a token of a configured issuer.",
+};
+
+/// The description of the admin API.
 pub fn description() -> Value {
+    describe(&ADMIN, &routes::all())
+}
+
+/// The description of a table of routes.
+pub fn describe(about: &About, all: &[Route]) -> Value {
     let mut settings = SchemaSettings::draft2020_12();
     settings.definitions_path = "/components/schemas".into();
     settings.meta_schema = None;
     let mut generator = settings.into_generator();
     let problem = generator.subschema_for::<problem::Body9457>();
     let mut paths: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    let all = routes::all();
-    for route in &all {
+    for route in all {
         let is_conditional = all.iter().any(|other| routes::reads(other, route));
         let operation = operation(route, is_conditional, &mut generator);
         let path = paths.entry(route.path).or_default();
@@ -34,13 +58,12 @@ pub fn description() -> Value {
     json!({
         "openapi": "3.1.0",
         "info": {
-            "title": "Doorward admin API",
+            "title": about.title,
             "version": "1",
-            "description": "Everything an administrator can do. Every route names the action that policies must \
-                permit ('x-action'). Errors are problem details (RFC 9457) with stable codes.",
+            "description": about.description,
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" },
         },
-        "servers": [{ "url": "http://127.0.0.1:7301", "description": "The admin listener" }],
+        "servers": [{ "url": about.server.0, "description": about.server.1 }],
         "security": [{ "bearer": [] }],
         "paths": paths,
         "components": {
@@ -49,7 +72,7 @@ pub fn description() -> Value {
                 "bearer": {
                     "type": "http",
                     "scheme": "bearer",
-                    "description": "An API key with the scope 'admin' or 'administer', or a token of a configured issuer.",
+                    "description": about.credential,
                 },
             },
             "responses": {
@@ -104,7 +127,6 @@ fn operation(route: &Route, is_conditional: bool, generator: &mut SchemaGenerato
         "operationId": route.id,
         "summary": route.summary,
         "tags": [route.id.split('.').next().unwrap_or_default()],
-        "x-action": route.action.as_str(),
         "responses": {
             route.status().as_str(): {
                 "description": "Done",
@@ -113,6 +135,9 @@ fn operation(route: &Route, is_conditional: bool, generator: &mut SchemaGenerato
             "default": { "$ref": "#/components/responses/Problem" },
         },
     });
+    if !route.is_own {
+        made["x-action"] = route.action.as_str().into();
+    }
     if !parameters.is_empty() {
         made["parameters"] = parameters.into();
     }

@@ -50,6 +50,8 @@ pub enum On<I> {
     /// The function itself decides, on what the input says of itself: what is proposed is not among what there is. Nobody is
     /// refused before their input was read.
     Proposed,
+    /// Nothing but what is the caller's own: no action of administrators is needed.
+    Own,
 }
 
 impl<I> Clone for On<I> {
@@ -67,7 +69,7 @@ pub struct Operation<I, O> {
     /// `operationId`: a noun and a verb.
     pub id: &'static str,
     pub verb: Verb,
-    /// Under `/admin/v1`, with `{parameters}` that are members of `I`.
+    /// With `{parameters}` that are members of `I`.
     pub path: &'static str,
     pub summary: &'static str,
     pub action: Action,
@@ -96,6 +98,16 @@ impl<I, O> Operation<I, O> {
         Self { id, verb, path, summary, action, on, run, makes: false }
     }
 
+    /// An operation on what is the caller's own.
+    pub const fn own(
+        id: &'static str,
+        at: (Verb, &'static str),
+        summary: &'static str,
+        run: fn(Desk, I) -> Running<O>,
+    ) -> Self {
+        Self::new(id, at, summary, (Action::View, On::Own), run)
+    }
+
     pub const fn making(self) -> Self {
         Self { makes: true, ..self }
     }
@@ -111,7 +123,7 @@ where
         match self.on {
             On::Gateway => desk.require(self.action, &desk::gateway())?,
             On::Named(about) => desk.require(self.action, &about(&desk, &input))?,
-            On::Decides | On::Proposed => {}
+            On::Decides | On::Proposed | On::Own => {}
         }
         (self.run)(desk, input).await
     }
@@ -125,6 +137,7 @@ where
             path: self.path,
             summary: self.summary,
             action: self.action,
+            is_own: matches!(self.on, On::Own),
             makes: self.makes,
             input: |generator| I::json_schema(generator),
             output: |generator| generator.subschema_for::<O>(),
@@ -136,6 +149,7 @@ where
                     // Who may not do it to anything learns nothing of the request's form.
                     let is_doubtful = match self.on {
                         On::Gateway => true,
+                        On::Own => false,
                         On::Proposed if input.is_ok() => false,
                         On::Named(_) | On::Decides | On::Proposed => !desk.administers(self.action),
                     };
@@ -162,6 +176,8 @@ pub struct Route {
     pub path: &'static str,
     pub summary: &'static str,
     pub action: Action,
+    /// No action is needed for it.
+    pub is_own: bool,
     pub makes: bool,
     pub input: fn(&mut SchemaGenerator) -> Schema,
     pub output: fn(&mut SchemaGenerator) -> Schema,

@@ -30,6 +30,10 @@ pub struct ConsoleSettings {
 pub struct UserPortalSettings {
     /// Serve it at `/portal/`. Its URL is that of `public_url`.
     pub enabled: bool,
+    /// Let users create API keys for themselves.
+    pub self_service_keys: bool,
+    /// How long such a key is valid at most; at most a year.
+    pub key_lifetime: Period,
 }
 
 /// How people sign in to the console and the portal. API keys need no configuration.
@@ -53,7 +57,8 @@ impl Default for ConsoleSettings {
 
 impl Default for UserPortalSettings {
     fn default() -> Self {
-        Self { enabled: true }
+        let day = Duration::from_secs(24 * 60 * 60);
+        Self { enabled: true, self_service_keys: false, key_lifetime: Period(30 * day) }
     }
 }
 
@@ -64,8 +69,18 @@ impl Default for LoginSettings {
     }
 }
 
+/// The problems of both faces.
+pub(super) fn problems(
+    console: &ConsoleSettings,
+    portal: &UserPortalSettings,
+) -> Vec<(&'static str, &'static str, String)> {
+    let all = console.problems().into_iter().map(|(key, problem)| ("console", key, problem));
+    let portal = portal.problems().into_iter().map(|(key, problem)| ("portal", key, problem));
+    all.chain(portal).collect()
+}
+
 impl ConsoleSettings {
-    pub(super) fn problems(&self) -> Vec<(&'static str, String)> {
+    fn problems(&self) -> Vec<(&'static str, String)> {
         let bare =
             |url: &Url| url.path() == "/" && url.query().is_none() && url.fragment().is_none();
         match &self.url {
@@ -75,6 +90,16 @@ impl ConsoleSettings {
             }
             _ => Vec::new(),
         }
+    }
+}
+
+impl UserPortalSettings {
+    fn problems(&self) -> Vec<(&'static str, String)> {
+        let minute = Duration::from_secs(60);
+        if (minute..=366 * 24 * 60 * minute).contains(&self.key_lifetime.0) {
+            return Vec::new();
+        }
+        vec![("key_lifetime", "must be from a minute to a year".into())]
     }
 }
 
@@ -159,6 +184,7 @@ mod tests {
         for (json, wrong) in [
             (serde_json::json!({ "identity": { "login": { "lifetime": "8d" } } }), "lifetime"),
             (serde_json::json!({ "identity": { "login": { "idle": "13h" } } }), "idle"),
+            (serde_json::json!({ "portal": { "key_lifetime": "400d" } }), "portal.key_lifetime"),
             (serde_json::json!({ "console": { "url": "http://gw.example" } }), "console.url"),
             (serde_json::json!({ "console": { "url": "https://gw.example/x" } }), "console.url"),
         ] {

@@ -189,8 +189,8 @@ impl Settings {
         if self.limits.caller_share == 0 {
             wrong(&["limits", "caller_share"], "must be at least 1".into());
         }
-        for (key, problem) in self.console.problems() {
-            wrong(&["console", key], problem);
+        for (face, key, problem) in crate::console::problems(&self.console, &self.portal) {
+            wrong(&[face, key], problem);
         }
         for (key, problem) in self.reliability.problems() {
             wrong(&["reliability", key], problem);

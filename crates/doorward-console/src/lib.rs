@@ -16,10 +16,11 @@ mod site;
 use std::sync::Arc;
 
 use axum::body::Body as AdminBody;
+use bytes::Bytes;
 use doorward_admin::{Admin, Code};
 use doorward_gateway::Gateway;
-use doorward_identity::identity::Peer;
 use doorward_identity::identity::browser::Face;
+use doorward_identity::identity::{Caller, Peer};
 use doorward_mcp::RpcError;
 use doorward_web::response::error_response;
 use doorward_web::{Body, guard};
@@ -29,6 +30,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, Uri};
 use hyper::body::Incoming;
 
+use self::auth::record_refusal;
 use self::logins::Logins;
 use self::site::Site;
 
@@ -65,7 +67,8 @@ impl Faces {
             admin: admin_url.map(Into::into),
         };
         let console = Console(Arc::new(site(Face::Console, CONSOLE)));
-        let portal = Portal(Arc::new(site(Face::Portal, PORTAL)));
+        let api = doorward_portal::Api::new(gateway);
+        let portal = Portal { site: Arc::new(site(Face::Portal, PORTAL)), api };
         Ok(Self { console, portal })
     }
 }
@@ -182,7 +185,10 @@ impl Console {
 
 /// The portal, in front of the endpoints of clients.
 #[derive(Debug, Clone)]
-pub struct Portal(Arc<Site>);
+pub struct Portal {
+    site: Arc<Site>,
+    api: doorward_portal::Api,
+}
 
 impl Portal {
     /// Answers one request to the listener of clients.
@@ -191,51 +197,97 @@ impl Portal {
         peer: Peer,
         request: Request<Incoming>,
     ) -> impl Future<Output = Response<Body>> + Send + use<> {
-        let site = &self.0;
+        let site = &self.site;
         let path = request.uri().path();
         let is_here = is_below(path, PORTAL) || (path == "/" && is_page(&request));
         if is_here && site.gateway.settings().portal.enabled {
-            return Either::Left(Box::pin(answer(site.clone(), peer, request)));
+            return Either::Left(Box::pin(self.clone().answer(peer, request)));
         }
         Either::Right(doorward_doors::handle(site.gateway.clone(), peer, request))
     }
+
+    async fn answer(self, peer: Peer, request: Request<Incoming>) -> Response<Body> {
+        let site = &self.site;
+        let path = request.uri().path();
+        if is_below(path, "/portal/v1") {
+            return self.about_oneself(&peer, request).await;
+        }
+        let checked = guard::check(&site.gateway.settings(), peer.local, &request);
+        if let Err((status, why)) = checked {
+            return error_response(status, None, &RpcError::invalid_request(why));
+        }
+        let response = match path {
+            "/" => respond::redirect("/portal/"),
+            _ => site.answer(&peer, request).await,
+        };
+        response.map(Body::full)
+    }
+
+    /// Answers a request to the portal's API: of a browser that has signed in, or with a key or token.
+    async fn about_oneself(&self, peer: &Peer, request: Request<Incoming>) -> Response<Body> {
+        let (site, sent) = (&self.site, request.headers());
+        let admitted = guard::check_operator(&site.gateway.settings(), peer.local, &request);
+        if let Err((status, why)) = admitted {
+            return held(doorward_admin::refused(status, why)).await;
+        }
+        let (caller, signed_in) =
+            match self.caller(peer, sent, request.uri(), request.method()).await {
+                Ok(known) => known,
+                Err(refused) => return refused.map(Body::full),
+            };
+        let is_secure = site.cookies(sent).is_secure;
+        let mut response = held(self.api.answer(caller, signed_in, request).await).await;
+        headers::protect_data(response.headers_mut());
+        if is_secure {
+            headers::require_tls(response.headers_mut());
+        }
+        response
+    }
+
+    /// Who sends a request, and whether they have signed in with a browser.
+    async fn caller(
+        &self,
+        peer: &Peer,
+        sent: &HeaderMap,
+        uri: &Uri,
+        method: &Method,
+    ) -> Result<(Caller, bool), Response<Bytes>> {
+        let site = &self.site;
+        if sent.contains_key(AUTHORIZATION) {
+            let identified = site.gateway.identity.identify(peer, sent, uri, None).await;
+            return match identified {
+                Ok(caller) => Ok((caller, false)),
+                Err(refused) => {
+                    record_refusal(&site.gateway, Face::Portal, peer, refused.reason());
+                    Err(respond::refusal(Some(refused)))
+                }
+            };
+        }
+        let has_session = site.secret(sent).is_some();
+        // A browser sends its session by itself, whichever page has made it send the request.
+        let admitted = match (method.is_safe(), has_session) {
+            (true, _) => headers::may_read(sent),
+            (false, true) => headers::is_from_own_page(sent) && sent.contains_key(guard::OPERATOR),
+            (false, false) => !headers::is_foreign(sent) && sent.contains_key(guard::OPERATOR),
+        };
+        if !admitted {
+            return Err(respond::foreign());
+        }
+        match site.signed_in(peer, sent).await {
+            Ok(Some(found)) => Ok((found.caller, true)),
+            Ok(None) => match site.without_session(peer).await {
+                Some(caller) => Ok((caller, false)),
+                None => Err(respond::refusal(None)),
+            },
+            Err(refused) => Err(respond::refusal(Some(refused))),
+        }
+    }
 }
 
-async fn answer(site: Arc<Site>, peer: Peer, request: Request<Incoming>) -> Response<Body> {
-    let checked = guard::check(&site.gateway.settings(), peer.local, &request);
-    if let Err((status, why)) = checked {
-        return error_response(status, None, &RpcError::invalid_request(why));
-    }
-    let path = request.uri().path();
-    let response = match path {
-        "/" => respond::redirect("/portal/"),
-        _ if is_below(path, "/portal/v1") => portal_api(&site, &peer, &request).await,
-        _ => site.answer(&peer, request).await,
-    };
-    response.map(Body::full)
-}
-
-/// The API of the portal: a session of the portal is its only credential, but where nobody has to authenticate.
-async fn portal_api(
-    site: &Site,
-    peer: &Peer,
-    request: &Request<Incoming>,
-) -> Response<bytes::Bytes> {
-    let sent: &HeaderMap = request.headers();
-    let admitted = match request.method().is_safe() {
-        true => headers::may_read(sent),
-        false => headers::is_from_own_page(sent) && sent.contains_key(guard::OPERATOR),
-    };
-    if !admitted {
-        return respond::foreign();
-    }
-    let caller = match site.signed_in(peer, sent).await {
-        Ok(Some(found)) => Some(found.caller),
-        Ok(None) => site.without_session(peer).await,
-        Err(refused) => return respond::refusal(Some(refused)),
-    };
-    match caller {
-        Some(_) => respond::problem(Code::NotFound, "the portal's API has no such path"),
-        None => respond::refusal(None),
-    }
+/// A response of the API, whose bodies are whole.
+async fn held(response: Response<AdminBody>) -> Response<Body> {
+    let (head, body) = response.into_parts();
+    // It is in memory already.
+    let body = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    Response::from_parts(head, Body::full(body))
 }

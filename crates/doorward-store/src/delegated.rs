@@ -111,6 +111,17 @@ impl Store {
         row.as_ref().map(Delegated::read).transpose()
     }
 
+    /// The grants of one owner.
+    pub async fn delegated_of(&self, owner: &str) -> Result<Vec<Delegated>> {
+        let rows = sqlx::query(
+            "SELECT server, owner, sealed, changed FROM delegated WHERE owner = $1 ORDER BY id",
+        )
+        .bind(owner)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(Delegated::read).collect()
+    }
+
     pub async fn all_delegated(&self) -> Result<Vec<Delegated>> {
         let rows = sqlx::query("SELECT server, owner, sealed, changed FROM delegated ORDER BY id")
             .fetch_all(&self.pool)

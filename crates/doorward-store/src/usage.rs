@@ -244,13 +244,36 @@ impl Tally {
 impl Store {
     /// Usage per hour between two times, in seconds since 1970.
     pub async fn usage(&self, from: i64, to: i64) -> Result<Vec<(UsageKey, Usage)>> {
+        self.usage_where(from, to, None).await
+    }
+
+    /// The same for one principal of a tenant, which is empty where there is none.
+    pub async fn usage_of(
+        &self,
+        (tenant, principal): (&str, &str),
+        from: i64,
+        to: i64,
+    ) -> Result<Vec<(UsageKey, Usage)>> {
+        self.usage_where(from, to, Some((tenant, principal))).await
+    }
+
+    async fn usage_where(
+        &self,
+        from: i64,
+        to: i64,
+        whose: Option<(&str, &str)>,
+    ) -> Result<Vec<(UsageKey, Usage)>> {
+        let (tenant, principal) = whose.unwrap_or_default();
         let rows = sqlx::query(
             "SELECT hour, tenant, principal, agent, api_key, server, tool, calls, failed, price, \
              own_key, bytes, upstream_us FROM usage WHERE hour >= $1 AND hour < $2 \
-             ORDER BY hour, tenant, principal, agent, api_key, server, tool",
+             AND ($3 = 0 OR (tenant = $4 AND principal = $5)) ORDER BY hour, tenant, principal, agent, api_key, server, tool",
         )
         .bind(from.saturating_sub(from.rem_euclid(HOUR)))
         .bind(to)
+        .bind(i64::from(whose.is_some()))
+        .bind(tenant)
+        .bind(principal)
         .fetch_all(&self.pool)
         .await?;
         let read = |row: &sqlx::any::AnyRow| {

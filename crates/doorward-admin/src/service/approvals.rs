@@ -142,7 +142,7 @@ fn with_voter<T>(desk: &Desk, run: impl FnOnce(Voter<'_>) -> T) -> T {
     }
 }
 
-fn can_decide(desk: &Desk, approval: &Approval) -> bool {
+pub fn can_decide(desk: &Desk, approval: &Approval) -> bool {
     with_voter(desk, |voter| !approval.policies_of(voter).is_empty())
 }
 
@@ -153,11 +153,16 @@ fn may(desk: &Desk, action: Action, approval: &Approval) -> bool {
         || (action == Action::View && desk.may(action, &desk.server(&approval.subject.server)))
 }
 
-fn item(desk: &Desk, mut approval: Approval, with_arguments: bool) -> ApprovalItem {
+/// Whether the administrator may see the arguments of a call.
+fn reads(desk: &Desk, approval: &Approval) -> bool {
+    can_decide(desk, approval) || may(desk, Action::ReadPayloads, approval)
+}
+
+/// An approval; `shows` says whether with the arguments of the call.
+pub fn item(desk: &Desk, mut approval: Approval, shows: bool) -> ApprovalItem {
     let gateway = desk.maybe_gateway();
     let state = approval.state_at(now());
     let can_decide = can_decide(desk, &approval);
-    let shows = with_arguments && (can_decide || may(desk, Action::ReadPayloads, &approval));
     if !shows {
         approval.votes.iter_mut().for_each(|vote| vote.edits.clear());
     }
@@ -197,6 +202,18 @@ fn item(desk: &Desk, mut approval: Approval, with_arguments: bool) -> ApprovalIt
 }
 
 async fn list(desk: &Desk, input: List) -> Result<Page<ApprovalItem>, Problem> {
+    let sees = |one: &Approval| may(desk, Action::View, one) || can_decide(desk, one);
+    let Page { items, next_cursor } = page(desk, &input, sees).await?;
+    let items = items.into_iter().map(|one| item(desk, one, false)).collect();
+    Ok(Page { items, next_cursor })
+}
+
+/// A page of the approvals that somebody sees, the newest first.
+pub async fn page(
+    desk: &Desk,
+    input: &List,
+    sees: impl Fn(&Approval) -> bool,
+) -> Result<Page<Approval>, Problem> {
     let state = match input.state.as_deref() {
         None => Some(State::Waiting),
         Some("all") => None,
@@ -209,12 +226,9 @@ async fn list(desk: &Desk, input: List) -> Result<Page<ApprovalItem>, Problem> {
         Some(store) => store.approvals(state, now(), MOST).await?,
         None => Vec::new(),
     };
-    all.retain(|one| may(desk, Action::View, one) || can_decide(desk, one));
-    // The newest first.
+    all.retain(sees);
     let key = |one: &Approval| format!("{:020}\0{}", i64::MAX - one.created, one.id);
-    let Page { items, next_cursor } = input.paging.of(all, key)?;
-    let items = items.into_iter().map(|one| item(desk, one, false)).collect();
-    Ok(Page { items, next_cursor })
+    input.paging.of(all, key)
 }
 
 async fn find(desk: &Desk, id: &str) -> Result<Approval, Problem> {
@@ -224,12 +238,24 @@ async fn find(desk: &Desk, id: &str) -> Result<Approval, Problem> {
 }
 
 async fn show(desk: &Desk, id: &str) -> Result<ApprovalItem, Problem> {
-    Ok(item(desk, find(desk, id).await?, true))
+    let found = find(desk, id).await?;
+    let shows = reads(desk, &found);
+    Ok(item(desk, found, shows))
 }
 
 async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem, Problem> {
+    let found = find(desk, &input.id).await?;
+    decide_about(desk, found, input, approves).await
+}
+
+/// Decides about an approval that was found, if the person may.
+pub async fn decide_about(
+    desk: &Desk,
+    found: Approval,
+    input: Decide,
+    approves: bool,
+) -> Result<ApprovalItem, Problem> {
     let Decide { id, reason, edits } = input;
-    let found = find(desk, &id).await?;
     if !can_decide(desk, &found) {
         let why =
             format!("it can be decided by {}, and not by whoever made the call", found.approvers());
@@ -247,7 +273,10 @@ async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem
     let ballot = Ballot { approves, reason: reason.as_deref(), edits };
     let decided = decide(gateway, desk.store()?, voter, &id, &ballot).await;
     match decided {
-        Ok(approval) => Ok(item(desk, approval, true)),
+        Ok(approval) => {
+            let shows = reads(desk, &approval);
+            Ok(item(desk, approval, shows))
+        }
         Err(Undecided::Refused(Refused::NotAllowed)) => Err(Problem::absent("approval", &id)),
         Err(Undecided::Invalid(why)) => Err(Problem::invalid(why)),
         Err(Undecided::Refused(why)) => Err(Problem::new(Code::Conflict, why.to_string())),

@@ -176,14 +176,20 @@ async fn rekey(desk: &Desk, new: &str) -> Result<Rekeyed, Problem> {
     Ok(Rekeyed { secrets })
 }
 
+/// Refuses what cannot be sent to a server as a credential.
+pub fn check_secret(member: &str, secret: &str) -> Result<(), Problem> {
+    if secret.is_empty() || secret.len() > MOST || HeaderValue::try_from(secret).is_err() {
+        let why = format!("'{member}' must be 1 byte to 16 KiB of what a header may contain");
+        return Err(Problem::invalid(why));
+    }
+    Ok(())
+}
+
 async fn put(desk: &Desk, input: Put) -> Result<Credential, Problem> {
     let Put { server, kind, owner, secret } = input;
     let people = People::read(desk).await?;
     desk.require(Action::ManageIdentities, &people.about(kind, &owner))?;
-    if secret.is_empty() || secret.len() > MOST || HeaderValue::try_from(&secret).is_err() {
-        let why = "'secret' must be 1 byte to 16 KiB of what a header may contain";
-        return Err(Problem::invalid(why));
-    }
+    check_secret("secret", &secret)?;
     let key = master_key(desk)?;
     desk.store()?.put_credential(&key, &server, (kind, &owner), &secret).await?;
     desk.settle().await?;

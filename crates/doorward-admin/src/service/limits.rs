@@ -140,23 +140,30 @@ async fn used(desk: &Desk, wanted: &Wanted) -> Result<Page<LimitUse>, Problem> {
             limiter.uses(after, count + 1, fits)
         }
     };
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-    let items = found.into_iter().map(|one| LimitUse {
-        name: one.rule.to_string(),
-        subject: one.subject,
-        counts: one.names.into_iter().collect(),
-        measures: one
-            .measures
-            .iter()
-            .map(|measured| MeasureUse {
-                measure: measured.measure.word().to_owned(),
-                bound: measured.measure.limit(),
-                used: measured.used(),
-                remaining: measured.left.remaining,
-                resets_in_ms: millis(measured.left.reset),
-                known_for_ms: measured.known_for.map(millis),
-            })
-            .collect(),
-    });
+    let items = found.into_iter().map(LimitUse::from);
     Ok(Page::cut(items.collect(), count, |one| format!("{}\n{}", one.name, one.subject)))
+}
+
+impl From<Use> for LimitUse {
+    fn from(one: Use) -> Self {
+        let millis =
+            |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            name: one.rule.to_string(),
+            subject: one.subject,
+            counts: one.names.into_iter().collect(),
+            measures: one
+                .measures
+                .iter()
+                .map(|measured| MeasureUse {
+                    measure: measured.measure.word().to_owned(),
+                    bound: measured.measure.limit(),
+                    used: measured.used(),
+                    remaining: measured.left.remaining,
+                    resets_in_ms: millis(measured.left.reset),
+                    known_for_ms: measured.known_for.map(millis),
+                })
+                .collect(),
+        }
+    }
 }

@@ -66,18 +66,14 @@ impl By {
 }
 
 /// Adds usage up by dimensions: the values of the dimensions, and what was used.
-fn sums(by: &[By], whose: &Wanted, all: &[(UsageKey, Usage)]) -> BTreeMap<Vec<String>, Usage> {
-    let is = |wanted: &Option<String>, said: &str| wanted.as_ref().is_none_or(|it| it == said);
+fn sums<'a>(
+    by: &[By],
+    all: impl Iterator<Item = &'a (UsageKey, Usage)>,
+) -> BTreeMap<Vec<String>, Usage> {
     let mut sums: BTreeMap<Vec<String>, Usage> = BTreeMap::new();
     for (key, usage) in all {
-        let fits = is(&whose.tenant, &key.tenant)
-            && is(&whose.user, &key.principal)
-            && is(&whose.agent, &key.agent)
-            && is(&whose.server, &key.server);
-        if fits {
-            let group = by.iter().map(|by| value(*by, key)).collect();
-            sums.entry(group).or_default().add(usage);
-        }
+        let group = by.iter().map(|by| value(*by, key)).collect();
+        sums.entry(group).or_default().add(usage);
     }
     sums
 }
@@ -128,18 +124,42 @@ const USUAL: i64 = 30 * 24 * 60 * 60;
 async fn report(desk: &Desk, wanted: &Wanted) -> Result<Page<Row>, Problem> {
     // Who sees no more than a tenant must name it.
     desk.require(Action::Bill, &desk::of_tenant(wanted.tenant.as_deref()))?;
-    let to = wanted.to.unwrap_or_else(|| now().saturating_add(1));
-    let from = wanted.from.unwrap_or_else(|| to.saturating_sub(USUAL));
+    let is = |wanted: &Option<String>, said: &str| wanted.as_ref().is_none_or(|it| it == said);
+    let by = if wanted.by.is_empty() { vec![By::Tenant] } else { wanted.by.clone() };
+    let (from, to) = span(wanted.from, wanted.to)?;
+    let mut all = desk.store()?.usage(from, to).await?;
+    all.retain(|(key, _)| {
+        is(&wanted.tenant, &key.tenant)
+            && is(&wanted.user, &key.principal)
+            && is(&wanted.agent, &key.agent)
+            && is(&wanted.server, &key.server)
+    });
+    let count = wanted.paging.count_at(desk)?;
+    rows(&by, &all, &wanted.paging, count)
+}
+
+/// The time that a report is about.
+pub fn span(from: Option<i64>, to: Option<i64>) -> Result<(i64, i64), Problem> {
+    let to = to.unwrap_or_else(|| now().saturating_add(1));
+    let from = from.unwrap_or_else(|| to.saturating_sub(USUAL));
     if from >= to {
         return Err(Problem::invalid("'from' must be before 'to'"));
     }
-    let by = if wanted.by.is_empty() { vec![By::Tenant] } else { wanted.by.clone() };
-    let count = wanted.paging.count_at(desk)?;
-    let after: Option<Vec<String>> = match wanted.paging.after()? {
+    Ok((from, to))
+}
+
+/// A page of the rows of a report.
+pub fn rows(
+    by: &[By],
+    all: &[(UsageKey, Usage)],
+    paging: &Paging,
+    count: usize,
+) -> Result<Page<Row>, Problem> {
+    let after: Option<Vec<String>> = match paging.after()? {
         None => None,
         Some(key) => Some(serde_json::from_str(&key).map_err(|_| no_cursor())?),
     };
-    let sums = sums(&by, wanted, &desk.store()?.usage(from, to).await?);
+    let sums = sums(by, all.iter());
     let begin = after.map_or(Bound::Unbounded, Bound::Excluded);
     let rows = sums.range((begin, Bound::Unbounded)).take(count.saturating_add(1)).map(
         |(group, usage)| Row {

@@ -18,7 +18,7 @@ fn record(gateway: &Gateway, event: &str, face: Face, caller: &Caller) {
 }
 
 /// Records somebody who was not signed in.
-fn record_refusal(gateway: &Gateway, face: Face, peer: &Peer, why: &str) {
+pub fn record_refusal(gateway: &Gateway, face: Face, peer: &Peer, why: &str) {
     gateway.shared.audit.refused(|members| {
         members.text("address", &peer.address.to_string()).text("protocol", face.as_str());
         members.text("path", "auth").text("error", why);

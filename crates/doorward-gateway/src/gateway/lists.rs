@@ -201,7 +201,7 @@ impl Gateway {
         !servers.is_empty() && servers.iter().all(hidden)
     }
 
-    fn is_seen_by(&self, asking: &Asking<'_>, server: &Arc<Server>) -> bool {
+    pub fn is_seen_by(&self, asking: &Asking<'_>, server: &Arc<Server>) -> bool {
         let Some(key) = self.view_key(asking) else { return true };
         let key = (key, server.name.clone());
         let generation = self.snapshots.generation();

@@ -356,6 +356,13 @@ impl Snapshot {
         })
     }
 
+    /// Each item of a list as clients see it: its name, its definition, and its origin.
+    pub fn items(&self, kind: usize) -> impl Iterator<Item = (&str, &Bytes, &Source, &str)> {
+        let told = self.lists[kind].items.iter();
+        told.zip(self.origins(kind))
+            .map(|(told, (source, own))| (&*told.name, &told.definition, source, own))
+    }
+
     /// Why a list is missing, if it belongs to a single server and was never fetched. With several
     /// servers, the available lists are returned.
     pub fn problem(&self, kind: usize) -> Option<&CallError> {

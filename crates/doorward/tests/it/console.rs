@@ -18,10 +18,10 @@ const JSON: (&str, &str) = ("content-type", "application/json");
 
 /// A browser at the console or the portal.
 #[derive(Clone)]
-struct Browser {
-    address: String,
+pub struct Browser {
+    pub address: String,
     base: &'static str,
-    cookies: BTreeMap<String, String>,
+    pub cookies: BTreeMap<String, String>,
 }
 
 impl Browser {
@@ -29,7 +29,7 @@ impl Browser {
         Self { address: gateway.admin.clone(), base: "/console", cookies: BTreeMap::new() }
     }
 
-    fn portal(gateway: &Gateway) -> Self {
+    pub fn portal(gateway: &Gateway) -> Self {
         Self { address: gateway.address.clone(), base: "/portal", cookies: BTreeMap::new() }
     }
 
@@ -38,7 +38,13 @@ impl Browser {
         all.collect::<Vec<_>>().join("; ")
     }
 
-    fn send(&mut self, method: &str, path: &str, more: &[(&str, &str)], body: &Value) -> Answer {
+    pub fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: &Value,
+    ) -> Answer {
         let cookie = self.cookie();
         let mut headers = vec![("cookie", cookie.as_str())];
         headers.extend(more);
@@ -57,18 +63,18 @@ impl Browser {
         answer
     }
 
-    fn get(&mut self, path: &str) -> Answer {
+    pub fn get(&mut self, path: &str) -> Answer {
         self.send("GET", path, &[("sec-fetch-site", "same-origin")], &Value::Null)
     }
 
     /// Sends a change as a page of the application does.
-    fn change(&mut self, method: &str, path: &str, body: Value) -> Answer {
+    pub fn change(&mut self, method: &str, path: &str, body: Value) -> Answer {
         let origin = format!("http://{}", self.address);
         let own = [ADMIN, JSON, ("origin", &*origin), ("sec-fetch-site", "same-origin")];
         self.send(method, path, &own, &body)
     }
 
-    fn post(&mut self, rest: &str, body: Value) -> Answer {
+    pub fn post(&mut self, rest: &str, body: Value) -> Answer {
         self.change("POST", &format!("{}{rest}", self.base), body)
     }
 
@@ -78,14 +84,14 @@ impl Browser {
         answer.json()
     }
 
-    fn sign_in(mut self, key: &str) -> Self {
+    pub fn sign_in(mut self, key: &str) -> Self {
         let answer = self.post("/auth/key", json!({ "key": key }));
         assert_eq!(answer.status, 204, "{}", answer.body);
         self
     }
 
     /// Signs in at the provider as the given user and returns to the gateway.
-    fn sign_in_at(&mut self, provider: &Issuer, id: &str, to: &str, claims: Value) -> Answer {
+    pub fn sign_in_at(&mut self, provider: &Issuer, id: &str, to: &str, claims: Value) -> Answer {
         let asked = self.leave(id, to);
         provider.grants(granted(provider, &asked["nonce"], claims));
         let back = format!("{}/auth/callback?code=x&state={}", self.base, asked["state"]);
@@ -119,7 +125,7 @@ fn granted(provider: &Issuer, nonce: &str, claims: Value) -> Value {
     json!({ "access_token": "theirs", "token_type": "Bearer", "id_token": id_token })
 }
 
-fn login(provider: &Issuer, more: &str) -> String {
+pub fn login(provider: &Issuer, more: &str) -> String {
     format!(
         "{SAMPLE}identity: {{login: {{providers: {{corp: {{issuer: '{}', client_id: doorward, client_secret: \
          'hunter2 hunter2 hunter2', trusted_for: {{roles: ['*']}}}}}}{more}}}}}\n",
@@ -280,7 +286,8 @@ fn a_session_is_good_at_its_own_face_only_and_never_for_calls() {
     let key = gateway.key(&["--user", "root", "--admin"]);
     let mut console = Browser::console(&gateway).sign_in(&key);
     let mut portal = Browser::portal(&gateway).sign_in(&key);
-    assert_eq!(portal.get("/portal/v1/me").status, 404, "signed in, and nothing there yet");
+    assert_eq!(portal.get("/portal/v1/me").status, 200);
+    assert_eq!(portal.get("/portal/v1/nothing").status, 404);
     // The same secrets, each under the name of the other cookie.
     let secret = |browser: &Browser| browser.cookies.values().next().unwrap().clone();
     for (mut at, secret) in [(portal.clone(), secret(&console)), (console.clone(), secret(&portal))]

@@ -40,6 +40,7 @@ const WEBHOOKS: &str = include_str!("../../../../docs/webhooks.md");
 const INSPECTION: &str = include_str!("../../../../docs/inspection.md");
 const FLOW: &str = include_str!("../../../../docs/flow.md");
 const PINS: &str = include_str!("../../../../docs/pins.md");
+const PORTAL: &str = include_str!("../../../../docs/portal.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
@@ -128,6 +129,12 @@ impl Reader {
         }
         ran
     }
+}
+
+#[test]
+fn the_page_on_the_portal_works() {
+    let mut reader = Reader::new(&format!("portal: {{self_service_keys: true}}\n{SERVERS}"));
+    assert_eq!(reader.read(PORTAL), 6);
 }
 
 #[test]
@@ -397,8 +404,18 @@ fn the_examples_are_what_they_seem() {
     std::fs::write(folder.path().join("detectors.yaml"), detectors).unwrap();
     std::fs::create_dir(folder.path().join("rules")).unwrap();
     let mut configurations = 0;
-    let pages =
-        [ADMIN_API, ADMINISTRATORS, APPLY, KEYS, OPENID, LOGIN, POLICIES, PORTALS, CREDENTIALS];
+    let pages = [
+        ADMIN_API,
+        ADMINISTRATORS,
+        APPLY,
+        KEYS,
+        OPENID,
+        LOGIN,
+        POLICIES,
+        PORTAL,
+        PORTALS,
+        CREDENTIALS,
+    ];
     for page in pages.into_iter().chain([
         APPROVALS,
         FLOW,

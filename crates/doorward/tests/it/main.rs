@@ -44,6 +44,7 @@ mod operations;
 mod packages;
 mod pins;
 mod policy;
+mod portal_api;
 mod portals;
 mod processes;
 mod proxies;
