@@ -28,8 +28,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use crate::desk::{self, Desk, Who};
-use crate::served::caller;
 use crate::problem::{Code, Problem};
+use crate::served::caller;
 
 /// Where they are.
 pub const PATH: &str = "/admin/v1/events";
@@ -137,6 +137,7 @@ struct Stream {
     waiting: VecDeque<String>,
     decisions: Value,
     approvals: i64,
+    requests: i64,
     /// Calls of this second, and those left out since the last `missed`.
     calls: u32,
     missed: u64,
@@ -160,8 +161,9 @@ impl Stream {
             quiet: 0,
             health: BTreeMap::new(),
             waiting,
-            decisions: json!({ "proposals": [], "definitions": {}, "approvals": 0 }),
+            decisions: json!({ "proposals": [], "definitions": {}, "approvals": 0, "requests": 0 }),
             approvals: 0,
+            requests: 0,
             calls: 0,
             missed: 0,
             visible: HashMap::new(),
@@ -271,18 +273,25 @@ impl Stream {
             proposals.map(|it| json!({ "server": it.name, "state": it.state })).collect();
         let mut definitions = self.gateway.pins.withheld();
         definitions.retain(|name, _| sees(name));
-        json!({ "proposals": proposals, "definitions": definitions, "approvals": self.approvals })
+        json!({
+            "proposals": proposals,
+            "definitions": definitions,
+            "approvals": self.approvals,
+            "requests": self.requests,
+        })
     }
 
-    /// How many calls wait for approval; what cannot be counted stays as it was.
+    /// How many calls wait for approval, and how many requests for a decision; what cannot be counted stays as it was.
     async fn count_approvals(&mut self) {
         if !self.desk.may(Action::View, &desk::gateway()) {
             return;
         }
-        if let Some(store) = self.desk.maybe_store()
-            && let Ok(waiting) = store.waiting_approvals(now()).await
-        {
+        let Some(store) = self.desk.maybe_store() else { return };
+        if let Ok(waiting) = store.waiting_approvals(now()).await {
             self.approvals = waiting;
+        }
+        if let Ok(waiting) = store.waiting_requests(now()).await {
+            self.requests = waiting;
         }
     }
 }

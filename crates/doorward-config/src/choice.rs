@@ -9,7 +9,7 @@ use doorward_core::pattern::Pattern;
 use super::Period;
 
 /// Every kind of event, and what it tells.
-pub const EVENT_KINDS: [(&str, &str); 16] = [
+pub const EVENT_KINDS: [(&str, &str); 19] = [
     ("stop.set", "something was stopped in an emergency"),
     ("stop.lifted", "a stop was undone"),
     ("server.proposed", "a proposal waits for its review"),
@@ -22,6 +22,9 @@ pub const EVENT_KINDS: [(&str, &str); 16] = [
     ),
     ("approval.waiting", "a call waits for approval"),
     ("approval.decided", "a call was approved or refused"),
+    ("request.opened", "a user asks for access or a new server"),
+    ("request.granted", "a request for access was granted"),
+    ("request.refused", "a request for access was refused"),
     ("server.down", "a server cannot be reached"),
     ("server.up", "a server that was down can be reached again"),
     ("refusals.high", "more callers and calls are refused than `refusals_per_minute`"),

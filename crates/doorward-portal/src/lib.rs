@@ -9,6 +9,7 @@ mod approvals;
 mod endpoints;
 mod keys;
 mod me;
+mod requests;
 mod sessions;
 mod tools;
 mod usage;
@@ -55,6 +56,9 @@ pub fn routes() -> Vec<Route> {
         accounts::CONNECT.route(),
         accounts::PUT.route(),
         accounts::REMOVE.route(),
+        requests::LIST.route(),
+        requests::OPEN.route(),
+        requests::WITHDRAW.route(),
     ]
 }
 

@@ -30,6 +30,7 @@ mod principals;
 mod quotas;
 mod registries;
 mod rename;
+mod requests;
 mod seal;
 mod servers;
 mod signing;
@@ -68,6 +69,10 @@ pub use portals::StoredPortal;
 pub use principals::{Entry, Kind, NotAName};
 pub use quotas::QuotaCount;
 pub use registries::{EntryState, MOST_ENTRIES, RegistryEntry, RegistryRead};
+pub use requests::{
+    AccessRequest, Granted, MOST_REQUESTS_OF_REQUESTER, NewRequest, Outcome, RequestKind,
+    RequestState,
+};
 pub use seal::{MasterKey, SealError};
 pub use servers::{
     Deprecation, MOST_SPEC, ServerLook, ServerOrigin, ServerProposal, ServerStep, Stepping,

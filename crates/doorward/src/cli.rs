@@ -12,6 +12,7 @@ mod pins;
 mod policy;
 mod reach;
 mod registries;
+mod requests;
 mod scan;
 mod servers;
 mod stop;
@@ -41,6 +42,7 @@ pub use self::pins::{DecideDefinitions, PinServers};
 pub use self::policy::{Explain, Policy, Simulate};
 pub use self::reach::{Credential, Operator};
 pub use self::registries::Registries;
+pub use self::requests::{GrantBy, Requests};
 pub use self::servers::{
     ApproveServer, DeprecateServer, OneServer, ProposeServer, ReviewServer, Servers, ServersAt,
     ServersCommand, StepServer,
@@ -159,6 +161,9 @@ pub enum Command {
     /// List, show, approve and refuse calls that wait for approval
     #[command(subcommand)]
     Approvals(Approvals),
+    /// List, show, grant and refuse users' requests for access
+    #[command(subcommand)]
+    Requests(Requests),
     /// Show and clear the labels that callers carry because of data they have read
     #[command(subcommand)]
     Flow(Flow),

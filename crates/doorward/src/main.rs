@@ -69,6 +69,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Grants(options) => wait_for(commands::grants::run(options)),
         Command::Registries(options) => wait_for(commands::registries::run(options)),
         Command::Webhooks(options) => wait_for(commands::webhooks::run(options)),
+        Command::Requests(options) => wait_for(commands::requests::run(options)),
         Command::Approvals(options) => wait_for(commands::approvals::run(options)),
         Command::Flow(options) => wait_for(commands::flow::run(options)),
         Command::Stop(options) => wait_for(commands::stop::run(options)),

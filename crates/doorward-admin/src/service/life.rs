@@ -14,10 +14,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+mod asked;
 mod drift;
 mod found;
 mod review;
 
+pub use self::asked::{Wanted, check_url, propose_for};
 pub use self::drift::{ACCEPT, Compare, DIFF, Decided, Decision, REFUSE, Withheld};
 pub use self::found::Server;
 pub use self::review::{Access, Names, PrincipalAccess, Review, ToolRisk};

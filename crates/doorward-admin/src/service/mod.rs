@@ -20,6 +20,7 @@ pub mod portals;
 pub mod prices;
 pub mod principals;
 pub mod registries;
+pub mod requests;
 pub mod servers;
 pub mod sessions;
 pub mod settings;

@@ -277,7 +277,7 @@ async fn diff(desk: &Desk, files: &BTreeMap<String, String>) -> Result<Differenc
     Ok(Difference { policies: policies.collect(), outdated })
 }
 
-fn refuse_declared(desk: &Desk) -> Result<(), Problem> {
+pub fn refuse_declared(desk: &Desk) -> Result<(), Problem> {
     if desk.settings().is_none_or(|settings| settings.policy.files.is_empty()) {
         return Ok(());
     }

@@ -30,6 +30,9 @@ fn kind_of_act(act: &str) -> Option<&'static str> {
         "approval.request" => "approval.waiting",
         // One vote of several required ones decides nothing yet.
         "approval.approve" | "approval.refuse" => "approval.decided",
+        "request.open" => "request.opened",
+        "request.grant" => "request.granted",
+        "request.refuse" => "request.refused",
         "server.propose" => "server.proposed",
         "server.review_due" => "server.review_due",
         "server.quarantine" => "server.quarantined",
@@ -212,6 +215,19 @@ mod tests {
             (event.server.as_deref(), event.tenant.as_deref()),
             (Some("mail"), Some("acme"))
         );
+    }
+
+    #[test]
+    fn a_request_for_access_is_reported_with_its_decision() {
+        let line = r#"{"at":"t","act":"request.open","subject":"ab","details":{"asks_for":"server","name":"mail","tenant":"acme"}}"#;
+        let event = Event::of_act(line).unwrap();
+        assert_eq!((event.kind, event.tenant.as_deref()), ("request.opened", Some("acme")));
+        assert_eq!(event.server, None, "whether there is one of this name is not known");
+        for (act, kind) in [("grant", "request.granted"), ("refuse", "request.refused")] {
+            let event = Event::of_act(&line.replace("open", act)).unwrap();
+            assert_eq!(event.kind, kind);
+        }
+        assert!(Event::of_act(&line.replace("open", "withdraw")).is_none());
     }
 
     #[test]

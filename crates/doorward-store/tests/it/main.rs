@@ -10,6 +10,7 @@ mod emergency;
 mod forged;
 mod pins;
 mod registries;
+mod requests;
 mod servers;
 mod store;
 mod support;

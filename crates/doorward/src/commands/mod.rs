@@ -19,6 +19,7 @@ pub mod policy;
 pub mod portals;
 pub mod principals;
 pub mod registries;
+pub mod requests;
 pub mod scan;
 pub mod schema;
 pub mod servers;

@@ -419,9 +419,11 @@ fn portals(name: &str) -> Value {
 
 /// What changes nothing that is stored, or needs somebody else: a server that is looked at, has drifted, or a user who
 /// consents.
-const APART: [&str; 26] = [
+const APART: [&str; 28] = [
     "approvals.approve",
     "approvals.refuse",
+    "requests.grant",
+    "requests.refuse",
     "audit.retain",
     "audit.verify",
     "clients.remove",

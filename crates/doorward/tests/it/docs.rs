@@ -134,7 +134,9 @@ impl Reader {
 #[test]
 fn the_page_on_the_portal_works() {
     let mut reader = Reader::new(&format!("portal: {{self_service_keys: true}}\n{SERVERS}"));
-    assert_eq!(reader.read(PORTAL), 6);
+    assert_eq!(reader.read(PORTAL), 12);
+    let listed = reader.run("doorward requests list --state granted");
+    assert!(listed.contains("mail") && listed.contains("alice"), "{listed}");
 }
 
 #[test]

@@ -4,4 +4,5 @@
 mod accounts;
 mod keys;
 mod reading;
+mod requests;
 mod world;
