@@ -9,7 +9,7 @@ describe('comma-separated values', () => {
     expect(csv([['a', 'b"c', 'd,e', 3], ['x\ny', null, undefined, 'z']])).toBe('a,"b""c","d,e",3\r\n"x\ny",,,z\r\n');
   });
   it('are never formulas', () => {
-    for (const bad of ['=1+1', '+cmd', '-cmd', '@SUM(A1)', '\tx']) expect(cell(bad).replace(/^"/, '').startsWith("'")).toBe(true);
+    for (const bad of ['=1+1', '+cmd', '-cmd', '@SUM(A1)', '\tx', ' =1+1', '\n=1', '\uff1d1+1', '-1+1']) expect(cell(bad).replace(/^"/, '').startsWith("'")).toBe(true);
     expect(cell('-1.5')).toBe('-1.5');
     expect(cell(-2)).toBe('-2');
   });

@@ -1,7 +1,8 @@
-/** Small choices that this browser keeps, such as the theme. Never data of the gateway. */
+/** Small choices that this browser keeps, such as the theme, and the keys that its user trusts. Never data of the gateway. */
+type Name = 'theme' | 'recent' | 'sidebar' | 'audit-keys';
 const PREFIX = 'doorward.';
 
-export function recall(name: 'theme' | 'recent' | 'sidebar'): string | null {
+export function recall(name: Name): string | null {
   try {
     return localStorage.getItem(PREFIX + name);
   } catch {
@@ -9,7 +10,7 @@ export function recall(name: 'theme' | 'recent' | 'sidebar'): string | null {
   }
 }
 
-export function remember(name: 'theme' | 'recent' | 'sidebar', value: string | null): void {
+export function remember(name: Name, value: string | null): void {
   try {
     if (value === null) localStorage.removeItem(PREFIX + name);
     else localStorage.setItem(PREFIX + name, value);
