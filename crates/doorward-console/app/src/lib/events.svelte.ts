@@ -20,6 +20,7 @@ export interface WaitingEvent {
   proposals: { server: string; state: string }[];
   definitions: Record<string, number>;
   approvals: number;
+  requests?: number;
 }
 export interface MissedEvent {
   calls: number;
@@ -109,7 +110,7 @@ export const events = {
   /** What waits for somebody's decision. */
   get decisions(): number {
     const definitions = Object.values(waiting.definitions).reduce((sum, n) => sum + n, 0);
-    return waiting.approvals + waiting.proposals.length + definitions;
+    return waiting.approvals + (waiting.requests ?? 0) + waiting.proposals.length + definitions;
   },
   /** Calls `listener` for each event of a kind; returns what ends that. */
   on<K extends Kind>(kind: K, listener: Listener<K>): () => void {

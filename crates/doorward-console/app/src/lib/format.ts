@@ -1,4 +1,5 @@
 /** Times, numbers and sizes as people read them. Times of the admin API are seconds since 1970 or RFC 3339. */
+import { texts } from '../texts';
 
 /** A moment from seconds since 1970, milliseconds, or RFC 3339; `null` if it is none. */
 export function moment(at: number | string | null | undefined): Date | null {
@@ -8,13 +9,13 @@ export function moment(at: number | string | null | undefined): Date | null {
 }
 
 const two = (n: number): string => String(n).padStart(2, '0');
-const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const { ago, ahead, months, units } = texts.time;
 
 /** A local time, as short as its distance allows: `14:03:22`, `28 Nov 14:03`, `28 Nov 2025`. */
 export function shortTime(date: Date, now: Date = new Date()): string {
   const clock = `${two(date.getHours())}:${two(date.getMinutes())}`;
   if (date.toDateString() === now.toDateString()) return `${clock}:${two(date.getSeconds())}`;
-  const day = `${date.getDate()} ${MONTHS[date.getMonth()] ?? ''}`;
+  const day = `${date.getDate()} ${months[date.getMonth()] ?? ''}`;
   return date.getFullYear() === now.getFullYear() ? `${day} ${clock}` : `${day} ${date.getFullYear()}`;
 }
 
@@ -30,24 +31,24 @@ export function exactTime(date: Date): string {
 export function distance(date: Date, now: Date = new Date()): string {
   const seconds = Math.round((now.getTime() - date.getTime()) / 1000);
   const text = span(Math.abs(seconds));
-  return seconds >= 0 ? `${text} ago` : `in ${text}`;
+  return seconds >= 0 ? ago(text) : ahead(text);
 }
 
 /** A duration in its largest unit: `42 s`, `5 min`, `3 h`, `12 d`. */
 export function span(seconds: number): string {
-  if (seconds < 60) return `${Math.round(seconds)} s`;
-  if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} h`;
-  return `${Math.round(seconds / 86400)} d`;
+  if (seconds < 60) return `${Math.round(seconds)} ${units.s}`;
+  if (seconds < 3600) return `${Math.round(seconds / 60)} ${units.min}`;
+  if (seconds < 48 * 3600) return `${Math.round(seconds / 3600)} ${units.h}`;
+  return `${Math.round(seconds / 86400)} ${units.d}`;
 }
 
 export function millis(ms: number | null | undefined): string {
   if (ms === null || ms === undefined) return '–';
-  if (ms === 0) return '0 ms';
-  if (ms < 1) return `${ms.toFixed(2)} ms`;
-  if (ms < 10) return `${ms.toFixed(1)} ms`;
-  if (ms < 1000) return `${Math.round(ms)} ms`;
-  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} s` : span(ms / 1000);
+  if (ms === 0) return `0 ${units.ms}`;
+  if (ms < 1) return `${ms.toFixed(2)} ${units.ms}`;
+  if (ms < 10) return `${ms.toFixed(1)} ${units.ms}`;
+  if (ms < 1000) return `${Math.round(ms)} ${units.ms}`;
+  return ms < 60_000 ? `${(ms / 1000).toFixed(1)} ${units.s}` : span(ms / 1000);
 }
 
 const grouped = new Intl.NumberFormat('en-US');

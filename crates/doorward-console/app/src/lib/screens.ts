@@ -12,12 +12,14 @@ export interface Screen {
   path: string;
   name: string;
   icon: IconName;
-  group: 'now' | 'use' | 'guard' | 'see' | 'run';
+  group: 'now' | 'mine' | 'use' | 'guard' | 'see' | 'run';
   /** The action that shows it; with none, everybody who is signed in sees it. */
   may?: string;
+  /** The operation that it needs: without it, the screen is not offered. */
+  offered?: string;
   /** The letter after `g`. */
   letter?: string;
   /** What waits there, from the stream of events. */
-  waits?: 'approvals' | 'servers';
+  waits?: 'approvals' | 'servers' | 'requests';
   load: () => Promise<{ default: Component<ScreenProps> }>;
 }

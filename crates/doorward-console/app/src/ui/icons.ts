@@ -7,6 +7,7 @@ export const icons = {
   live: 'M1.5 8h3l2-5 3 10 2-5h3',
   audit: 'M4 1.8h5.5L13 5.3v8.9H4zM9.3 2v3.5h3.5M6.3 8.5h4M6.3 11h4',
   policies: 'M8 2v12M4 4.5h8M4 4.5 1.8 9.5h4.4zM12 4.5 9.8 9.5h4.4zM5.5 14h5',
+  requests: 'M2 3h12v8H8l-3.5 3v-3H2zM8 5v4M6 7h4',
   identities: 'M8 8a2.8 2.8 0 1 0 0-5.6A2.8 2.8 0 0 0 8 8zM2.8 14c.6-2.8 2.6-4 5.2-4s4.6 1.2 5.2 4',
   portals: 'M3.5 14V4.5a4.5 4.5 0 0 1 9 0V14M1.5 14h13M9.8 9h.01',
   limits: 'M2.5 11.5a5.7 5.7 0 1 1 11 0M8 10.5l2.8-4',

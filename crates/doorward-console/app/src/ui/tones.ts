@@ -7,7 +7,7 @@ const TONES: Record<string, Tone> = {
   // lives
   proposed: 'info', in_review: 'info', approved: 'info', active: 'ok', deprecated: 'warn', quarantined: 'bad', retired: 'none',
   // approvals
-  waiting: 'warn', refused: 'bad', expired: 'none', taken: 'info', used: 'ok', ended: 'none',
+  waiting: 'warn', granted: 'ok', withdrawn: 'none', refused: 'bad', expired: 'none', taken: 'info', used: 'ok', ended: 'none',
   // calls
   ok: 'ok', error: 'warn', denied: 'bad', rate_limited: 'warn', tool_error: 'warn', cancelled: 'none', failure: 'bad', permitted: 'ok', held: 'warn', unknown: 'none',
   // risk
