@@ -37,6 +37,9 @@ export class Visitor {
     const { page, wrong } = visitor;
     await page.addInitScript(() => {
       window.violated = [];
+      // A warning says from where it comes.
+      const warn = console.warn;
+      console.warn = (...said) => warn(...said, new Error().stack);
       document.addEventListener('securitypolicyviolation', (event) => window.violated.push(`${event.violatedDirective} ${event.blockedURI} ${event.sourceFile}:${event.lineNumber}`));
     });
     page.on('console', (message) => {

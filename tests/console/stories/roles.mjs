@@ -38,22 +38,47 @@ await ada.go('servers/payments');
 assert.equal(await ada.page.getByRole('button', { name: 'Quarantine' }).count(), 1);
 await ada.close();
 
-// An auditor: sees, and changes nothing.
+// An auditor: sees, and changes nothing but servers of their own, which everybody may propose.
 const vic = await Visitor.open(browser);
 vic.expected.add(403);
 await vic.signIn('vic');
 assert.ok((await menu(vic)).includes('Audit log'));
-assert.equal(await vic.page.getByRole('link', { name: 'Propose a server' }).count(), 0);
 await vic.go('servers/payments');
-assert.equal(await vic.page.locator('header.head button').count(), 0, 'an auditor is offered a step');
-assert.equal(await vic.page.getByRole('link', { name: 'Review' }).count(), 0);
+const steps = vic.page.locator('header.head button');
+const knows = await vic.page.evaluate(async () => {
+  const [session, server] = await Promise.all(['auth/session', '../admin/v1/servers/payments'].map((it) => fetch(new URL(it, document.baseURI)).then((found) => found.json())));
+  return { kinds: session.may_on !== undefined, server: server.may };
+});
+if (knows.server) {
+  assert.equal(await steps.count(), 0, 'an auditor is offered a step');
+} else {
+  // A gateway that says of no server what may be done to it: a step is offered, and refused with what it takes.
+  await steps.filter({ hasText: 'Quarantine' }).click();
+  await vic.confirm('Quarantine', 'to see');
+  await vic.toast("requires the action 'operate'");
+}
+assert.equal(await vic.page.getByRole('link', { name: 'Review', exact: true }).count(), 0);
 assert.equal(await asks(vic, 'POST', 'servers/payments/quarantine', { reason: 'x' }), 403);
 assert.equal(await asks(vic, 'GET', 'usage?by=server'), 403);
-await vic.go('servers/~propose');
-await vic.page.getByLabel('Name', { exact: false }).first().fill('sneaky');
-await vic.page.getByLabel('Address').first().fill('https://tools.example.com/mcp');
-await vic.page.getByRole('button', { name: 'Propose', exact: true }).click();
-await vic.page.getByRole('alert').getByText('Ask an owner of the gateway').waitFor();
+assert.equal(await asks(vic, 'POST', 'keys', { owner: { kind: 'user', name: 'vic' }, scopes: { admin: true } }), 403);
+for (const [screen, offer] of [['identities/keys', 'Create a key'], ['identities/principals', 'Add a principal'], ['policies/edit', 'Apply…']]) {
+  await vic.go(screen);
+  assert.equal(await vic.page.getByText(offer, { exact: true }).count(), 0, `${screen} offers ${offer}`);
+}
+if (knows.kinds) {
+  await vic.go('settings');
+  assert.equal(await vic.page.getByRole('button', { name: 'Reload…' }).count(), 0);
+}
+// They are the owner until they name another; a server of somebody else is refused with what to do.
+await vic.go('servers');
+await vic.page.getByRole('link', { name: 'Propose a server' }).click();
+const form = vic.page.locator('form');
+await form.getByLabel('Name').fill('sneaky');
+await form.getByLabel('Address').fill('https://tools.example.com/mcp');
+assert.equal(await form.getByLabel('Owner').inputValue(), 'vic');
+await form.getByLabel('Owner').fill('finance');
+await form.getByRole('button', { name: 'Propose', exact: true }).click();
+await vic.page.getByRole('alert').getByText('Name yourself or your team as its owner').waitFor();
 await vic.close();
 
 // Nobody who only calls gets in.

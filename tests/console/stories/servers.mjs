@@ -61,6 +61,18 @@ await ada.page.getByRole('row').filter({ hasText: 'archive' }).getByText('up', {
 await ada.page.getByLabel('State', { exact: true }).selectOption('proposed');
 await ada.see('Nothing matches');
 
+// A server of the configuration file is taken out of use at once, and comes back when somebody else says so.
+await ada.go('servers/payments');
+await ada.page.getByRole('button', { name: 'Quarantine' }).click();
+await ada.confirm('Quarantine', 'odd invoices');
+await ada.toast('payments is quarantined');
+await until('it is out of use', async () => !(await said('bob', 'payments__list_invoices')).includes('done'));
+await sam.go('servers/payments');
+await sam.page.getByRole('button', { name: 'Release' }).click();
+await sam.confirm('Release', 'explained');
+await sam.toast('payments is released');
+await until('it is in use again', async () => (await said('bob', 'payments__list_invoices')) === 'list_invoices: done');
+
 // What cannot be undone wants the name typed.
 await ada.go('servers/archive');
 await ada.page.getByRole('button', { name: 'Retire' }).click();

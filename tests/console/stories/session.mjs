@@ -50,6 +50,8 @@ await other.page.getByRole('button', { name: 'Sign in', exact: true }).click();
 await other.page.getByRole('heading', { name: 'Audit log' }).waitFor();
 const back = new URL(other.page.url()).searchParams;
 assert.deepEqual([back.get('outcome'), back.get('span')], ['denied', '24h']);
+// What happens is live again, too.
+await other.page.locator('.live').getByText('Live', { exact: true }).waitFor();
 await other.close();
 
 // Out, and nothing of the session is left.

@@ -1203,6 +1203,7 @@ export const texts = {
       openapiHint: 'Serves the operations of an API as tools.',
       owner: 'Owner',
       ownerHint: 'A team or user. Policies can limit owners to their own servers.',
+      notYours: 'Name yourself or your team as its owner, or ask an owner of the gateway for a role that permits it.',
       unsaid: 'Not stated',
       tags: 'Tags',
       tagsHint: 'Separated by commas.',

@@ -119,8 +119,12 @@ export const events = {
       listeners[kind].delete(listener);
     };
   },
+  /** Begins to listen, again after somebody has signed in anew. */
   start(): void {
-    if (wanted) return;
+    if (wanted) {
+      open();
+      return;
+    }
     wanted = true;
     open();
     document.addEventListener('visibilitychange', () => {

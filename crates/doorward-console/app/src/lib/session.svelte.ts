@@ -10,6 +10,7 @@ export interface Principal {
   teams: string[];
   roles: string[];
 }
+export type Kind = 'gateway' | 'server' | 'portal' | 'tenant';
 export type Way = { kind: 'openid'; id: string; name: string } | { kind: 'key' };
 export interface Session {
   signed_in: boolean;
@@ -20,6 +21,8 @@ export interface Session {
   expires_at: string | null;
   idle_seconds: number | null;
   may: string[];
+  /** On what kinds of things each action is permitted at least once: gateways say so that know. */
+  may_on?: Record<string, Kind[]>;
   ways: Way[];
   gateway: { version: string; origin: string; console: string | null; portal: string | null };
 }
@@ -49,9 +52,19 @@ export const session = {
   get signedIn(): boolean {
     return current?.signed_in ?? false;
   },
-  /** Whether an action is permitted anywhere. What is not is not shown; the gateway decides all the same. */
-  may(action: string): boolean {
-    return current?.may.includes(action) ?? false;
+  /**
+   * Whether an action is permitted anywhere, or on one of these kinds of things. What is not is not shown; the gateway decides
+   * all the same.
+   */
+  may(action: string, ...kinds: Kind[]): boolean {
+    if (!current?.may.includes(action)) return false;
+    const on = current.may_on?.[action];
+    return !on || kinds.length === 0 || kinds.some((it) => on.includes(it));
+  },
+  /** Whether an action is permitted on a thing that says what may be done to it. */
+  mayDo(action: string, thing: object | undefined, kind: Kind): boolean {
+    const may = (thing as { may?: unknown } | undefined)?.may;
+    return Array.isArray(may) ? may.includes(action) : session.may(action, kind);
   },
 
   async load(): Promise<void> {
@@ -67,7 +80,7 @@ export const session = {
 
   /** The session has ended: to the sign-in page, and back to here afterwards. */
   lost(): void {
-    if (current) current = { ...current, signed_in: false, principal: null, may: [] };
+    if (current) current = { ...current, signed_in: false, principal: null, may: [], may_on: {} };
     if (router.segments[0] !== 'sign-in') go(to(['sign-in'], { return: router.path }), { replace: true });
   },
 
