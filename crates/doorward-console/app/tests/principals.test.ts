@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isOf, userOfGrant, list, parts } from '../src/lib/principals';
+import { isOf, userOfGrant, list, parts, shortly } from '../src/lib/principals';
 
 describe('names of principals', () => {
   it('are told apart', () => {
@@ -10,6 +10,11 @@ describe('names of principals', () => {
     expect(isOf('agent "alice"', 'user', 'alice')).toBe(false);
     expect(isOf('user "x\\" user \\"alice"', 'user', 'alice')).toBe(false);
     expect(isOf(null, 'user', 'alice')).toBe(false);
+  });
+  it('are short for a person to read', () => {
+    expect(shortly('user "alice"')).toBe('alice');
+    expect(shortly('service account "nightly"')).toBe('service account nightly');
+    expect(shortly('user "alice" with agent "bot"')).toBe('user "alice" with agent "bot"');
   });
   it('are taken apart', () => {
     expect(parts('user "acme:al \\"ice"')).toEqual({ kind: 'user', name: 'acme:al "ice' });

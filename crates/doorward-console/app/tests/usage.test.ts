@@ -29,5 +29,8 @@ describe('usage over time', () => {
     expect(found.times).toHaveLength(3);
     expect(found.series).toEqual([{ name: 'a', values: [5, 0, 1] }, { name: 'others', values: [3, 0, 2] }]);
     expect(overTime(rows, 'price', 86_400, 4, 'others').series.map((it) => it.values[0])).toEqual([2.5, 1.5, 0]);
+    // One day of a longer time is shown in that time.
+    const range = { from: Date.UTC(2025, 11, 31) / 1000, to: Date.UTC(2026, 0, 2) / 1000 };
+    expect(overTime(rows.slice(0, 1), 'calls', 86_400, 2, 'others', range)).toMatchObject({ times: { length: 3 }, series: [{ name: 'a', values: [0, 5, 0] }] });
   });
 });

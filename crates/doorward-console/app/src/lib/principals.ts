@@ -20,6 +20,12 @@ export function parts(text: string): { kind: string; name: string } | null {
   }
 }
 
+/** A principal for a person to read: users and agents by their name alone. */
+export function shortly(text: string): string {
+  const found = parts(text);
+  return !found ? text : found.kind === 'user' || found.kind === 'agent' ? found.name : `${found.kind.replaceAll('_', ' ')} ${found.name}`;
+}
+
 /** The user of a grant of the gateway's own authorization server, by the settings in effect: `NAME:SUBJECT`. */
 export function userOfGrant(settings: unknown, subject: string): string {
   const identity = (settings as { identity?: { authorization_server?: { name?: string } } } | null)?.identity;

@@ -25,8 +25,8 @@ export interface Series {
   series: { name: string; values: number[] }[];
 }
 
-/** The largest groups over time, and the rest as one. Rows are grouped by time first. */
-export function overTime(rows: readonly UsageRow[], metric: Metric, step: number, most: number, rest: string): Series {
+/** The largest groups over a time, and the rest as one. Rows are grouped by time first. */
+export function overTime(rows: readonly UsageRow[], metric: Metric, step: number, most: number, rest: string, range?: { from: number; to: number }): Series {
   const totals = new Map<string, number>();
   const at = new Map<number, Map<string, number>>();
   for (const row of rows) {
@@ -42,7 +42,7 @@ export function overTime(rows: readonly UsageRow[], metric: Metric, step: number
   const stored = [...at.keys()];
   if (stored.length === 0) return { times: [], series: [] };
   const times: number[] = [];
-  const [first, last] = [Math.min(...stored), Math.max(...stored)];
+  const [first, last] = [Math.min(range?.from ?? Infinity, ...stored), Math.max(range?.to ?? -Infinity, ...stored)];
   // Hours and days without a call are there, too.
   for (let time = first; time <= last && times.length < 5_000; time += step) times.push(time);
   const names = [...totals].toSorted((a, b) => b[1] - a[1]).map(([name]) => name);
