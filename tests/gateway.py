@@ -17,9 +17,9 @@ OWN = {
 class Gateway:
     """A gateway with a configuration, ports and, unless it needs none, its own store."""
 
-    def __init__(self, binary, processes, folder, name, config, *options, has_store=True):
+    def __init__(self, binary, processes, folder, name, config, *options, has_store=True, ports=None):
         self.binary, self.folder = binary, folder
-        self.port, self.admin = free_port(), free_port()
+        self.port, self.admin = ports or (free_port(), free_port())
         self.file = folder / f"{name}.yaml"
         self.file.write_text(config)
         self.store = f"sqlite:{folder / name}.db" if has_store else "none"

@@ -1,16 +1,17 @@
 // A real browser at the console: signing in, what every story watches for, and clients of the gateway beside it.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { extname, join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 export const world = JSON.parse(process.env.WORLD);
 export const CONSOLE = `${world.admin}/console/`;
+export const PORTAL = `${world.clients}/portal/`;
 const TYPES = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
-const PATIENCE = 15_000;
+const PATIENCE = 30_000;
 
 export const launch = () =>
-  chromium.launch({ executablePath: world.chromium, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu'] });
+  chromium.launch({ executablePath: world.chromium, args: ['--no-sandbox', '--disable-dev-shm-usage', '--disable-gpu', '--disable-lcd-text'] });
 
 const visitors = new Set();
 // A story that fails shows what its pages say.
@@ -25,18 +26,29 @@ process.on('uncaughtException', async (error) => {
 
 /** Another page's window, with all that must not happen in it written down. */
 export class Visitor {
-  static async open(browser, { width = 1440, height = 900, theme = 'light' } = {}) {
+  static async open(browser, { width = 1440, height = 900, theme = 'light', face = 'console', touch = false } = {}) {
     const visitor = new Visitor();
-    visitor.context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', timezoneId: 'Europe/Vienna', locale: 'en-GB' });
+    visitor.context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, reducedMotion: 'reduce', hasTouch: touch, isMobile: touch, timezoneId: 'Europe/Vienna', locale: 'en-GB' });
     visitor.context.setDefaultTimeout(PATIENCE);
     visitor.page = await visitor.context.newPage();
     visitor.wrong = [];
     visitors.add(visitor);
     /** What the gateway may refuse in this story. */
     visitor.expected = new Set();
+    visitor.base = face === 'portal' ? PORTAL : CONSOLE;
+    /** Where its requests may go: to where it comes from, and nowhere else. */
+    visitor.origins = new Set([new URL(visitor.base).origin]);
+    /** How often the person has pressed something. */
+    visitor.presses = 0;
     const { page, wrong } = visitor;
+    await page.exposeBinding('pressed', () => {
+      visitor.presses += 1;
+    });
     await page.addInitScript(() => {
       window.violated = [];
+      addEventListener('pointerdown', (event) => event.isTrusted && window.pressed(), true);
+      // Whatever frame or page it was that ran something: it is written down before that page is left.
+      Object.defineProperty(window, 'ran', { get: () => false, set: () => console.error('a payload ran') });
       // A warning says from where it comes.
       const warn = console.warn;
       console.warn = (...said) => warn(...said, new Error().stack);
@@ -54,28 +66,42 @@ export class Visitor {
     page.on('popup', (popup) => wrong.push(`a window opened: ${popup.url()}`));
     page.on('request', (request) => {
       const { origin, protocol } = new URL(request.url());
-      if (origin !== world.admin && !['data:', 'blob:'].includes(protocol)) wrong.push(`a request to ${request.url()}`);
+      // What a provider's own page loads is its own affair.
+      const from = URL.canParse(request.frame().url()) ? new URL(request.frame().url()).origin : '';
+      if (visitor.origins.has(from) && from !== new URL(visitor.base).origin) return;
+      if (!visitor.origins.has(origin) && !['data:', 'blob:'].includes(protocol)) wrong.push(`a request to ${request.url()}`);
     });
     page.on('response', (response) => {
       if (response.status() >= 400 && !visitor.expected.has(response.status())) wrong.push(`${response.status()} for ${response.url()}`);
     });
-    if (world.application) await serveFrom(page, world.application);
+    if (world.application) await serveFrom(page, visitor.base, world.application);
     return visitor;
   }
 
   async signIn(name, path = '') {
-    await this.page.goto(CONSOLE + path);
+    await this.page.goto(this.base + path);
     await this.page.getByLabel('API key').fill(world.keys[name]);
     await this.page.getByRole('button', { name: 'Sign in', exact: true }).click();
     await this.page.locator('main h1').first().waitFor();
-    await this.page.waitForURL(CONSOLE + path);
+    await this.page.waitForURL(this.base + path);
+    await this.settled();
     return this;
   }
 
   /** Goes to a screen as the application does, and waits until it is there. */
   async go(path) {
-    await this.page.goto(CONSOLE + path);
+    await this.page.goto(this.base + path);
     await this.page.locator('main h1').first().waitFor();
+    await this.settled();
+  }
+
+  /** Goes to a screen as the back button does: the page stays. */
+  async move(path) {
+    await this.page.evaluate(async (to) => {
+      history.pushState(null, '', to);
+      dispatchEvent(new PopStateEvent('popstate'));
+      for (let n = 0; n < 2; n += 1) await new Promise((drawn) => requestAnimationFrame(drawn));
+    }, this.base + path);
     await this.settled();
   }
 
@@ -101,22 +127,24 @@ export class Visitor {
 
   async close() {
     const page = this.page;
-    const found = await page.evaluate(() => ({ ran: window.ran, violated: window.violated }));
-    assert.equal(found.ran, undefined, 'a payload ran');
-    assert.deepEqual([...this.wrong, ...found.violated], [], 'what must not happen in a page');
+    const violated = await page.evaluate(() => window.violated ?? []);
+    assert.deepEqual([...this.wrong, ...violated], [], 'what must not happen in a page');
     await this.context.close();
     visitors.delete(this);
   }
 }
 
 /** The built files of a folder instead of those in the binary, with the headers of the gateway. */
-async function serveFrom(page, folder) {
-  await page.route(`${CONSOLE}**`, async (route) => {
-    const path = new URL(route.request().url()).pathname.slice('/console/'.length);
-    if (path.startsWith('auth/')) return route.fallback();
+async function serveFrom(page, base, folder) {
+  const prefix = new URL(base).pathname;
+  await page.route(`${base}**`, async (route) => {
+    const path = new URL(route.request().url()).pathname.slice(prefix.length);
+    if (/^(auth|v1|mcp)\//.test(path)) return route.fallback();
+    // A page that a redirect has led to is the binary's own, with its own files.
+    if (path.startsWith('assets/') && !existsSync(join(folder, path))) return route.fallback();
     if (path.startsWith('assets/')) return route.fulfill({ body: readFileSync(join(folder, path)), contentType: TYPES[extname(path)] });
     const response = await route.fetch();
-    return route.fulfill({ response, body: readFileSync(join(folder, 'index.html'), 'utf8').replace('/__BASE__/', '/console/') });
+    return route.fulfill({ response, body: readFileSync(join(folder, 'index.html'), 'utf8').replace('/__BASE__/', prefix) });
   });
 }
 

@@ -56,7 +56,7 @@ await drawer.getByRole('link', { name: 'everybody' }).waitFor();
 const one = page.url();
 assert.match(one, /audit\/[^/?]+\?.*server=payments/);
 await page.reload();
-await drawer.getByText('Position in the log').waitFor();
+await drawer.getByText('Position in the log').first().waitFor();
 await page.keyboard.press('Escape');
 await page.waitForURL((url) => !url.pathname.startsWith('/console/audit/'));
 // By words, at the server.

@@ -1,4 +1,4 @@
-// An OpenID provider on npm's oidc-provider: `node provider.mjs PORT jwt|opaque|nobody|plain [CALLBACK]`. Whoever comes
+// An OpenID provider on npm's oidc-provider: `node provider.mjs PORT jwt|opaque|nobody|plain [CALLBACK…]`. Whoever comes
 // is alice, and consents: what a person would click is clicked here. With `jwt` and `opaque` it knows resource indicators
 // (RFC 8707) and issues such tokens for the resource that was asked for; with `nobody` it issues tokens that are for
 // nobody. With `plain` it knows one client, the gateway, and neither registration nor resources; and it tells groups in
@@ -6,7 +6,7 @@
 import { createServer } from "node:http";
 import Provider from "oidc-provider";
 
-const [port, form, callback] = process.argv.slice(2);
+const [port, form, ...callbacks] = process.argv.slice(2);
 const plain = form === "plain";
 const issuer = `http://127.0.0.1:${port}`;
 const gateway = {
@@ -20,7 +20,8 @@ const gateway = {
 const doorward = {
   client_id: "doorward",
   client_secret: "doorward-secret-of-the-provider",
-  redirect_uris: [callback],
+  redirect_uris: callbacks,
+  post_logout_redirect_uris: callbacks.map((callback) => new URL("../", callback).href),
   response_types: ["code"],
   grant_types: ["authorization_code", "refresh_token"],
   token_endpoint_auth_method: "client_secret_basic",

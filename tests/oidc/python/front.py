@@ -43,9 +43,9 @@ def install_node():
     return folder
 
 
-def start_provider(processes, node, form, callback=""):
+def start_provider(processes, node, form, *callbacks):
     port = free_port()
-    provider = processes.start(["node", node / "provider.mjs", port, form, callback], f"provider-{form}.log")
+    provider = processes.start(["node", node / "provider.mjs", port, form, *callbacks], f"provider-{form}.log")
     wait_for_port(port, provider, "the provider")
     return f"http://127.0.0.1:{port}"
 
