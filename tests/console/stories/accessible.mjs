@@ -18,7 +18,7 @@ const SCREENS = [
   ['catalogue'], ['catalogue/calendar/create_event', 'catalogue', ['Creates an event and invites people.', 'openWorldHint: true', 'find_time']],
   ['portals'], ['portals/helpdesk'], ['portals/~new'],
   ['playground'], ['playground/-/calendar__create_event', 'playground', ['Creates an event and invites people.', 'Run', 'calendar__find_time']],
-  ['approvals?state=all'], [`approvals/${approval}`, 'approvals', ['Refunds need a lead', '1250.00', 'Grace Hopper', 'payments/refund', 'Approve']],
+  ['approvals?state=all'], [`approvals/${approval}`, 'approvals', ['Refunds need a lead', '1250.00', 'Grace Hopper', 'payments/refund', 'Others decide about this call']],
   ['policies', 'policies', ['mail-inside', 'Mail goes to addresses of the company only', 'Calls that it decided']], ['policies/edit'], ['policies/versions'],
   ['identities'], ['identities/principals/user/ada'], ['identities/principals/~new'], ['identities/keys', 'keys', ['nightly-report', 'Every night at two', 'bob']], ['identities/keys/~new'],
   ['identities/clients'], ['identities/grants'], ['identities/credentials'], ['identities/credentials/~new'], ['identities/sessions'], ['identities/streams'], ['identities/logins'],
