@@ -3,6 +3,7 @@
 //! Service functions take a [`Desk`]. At the admin listener it belongs to an authenticated caller, and policies decide;
 //! on the machine itself it belongs to whoever can open the store, who may do everything and is recorded as such.
 
+use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -219,11 +220,14 @@ impl Desk {
     /// Whether there is anything that the administrator may do this to: what they may not do to anything is refused before
     /// their request is read.
     pub fn administers(&self, action: Action) -> bool {
-        if self.may(action, &gateway()) {
-            return true;
-        }
+        !self.kinds(action).is_empty()
+    }
+
+    /// The kinds of things of which the administrator may do this to at least one.
+    fn kinds(&self, action: Action) -> Vec<&'static str> {
+        let whole = self.may(action, &gateway());
         let (Who::Caller(caller), Some(running)) = (&self.who, &self.gateway) else {
-            return false;
+            return if whole { vec!["gateway"] } else { Vec::new() };
         };
         let who = &caller.principal.who;
         // What they may own, and what there is.
@@ -232,12 +236,30 @@ impl Desk {
             .map(|owner| Target { owner: Some(owner.clone()), ..server_named("") });
         let (servers, life) = (running.servers(), running.life.served());
         let withheld = life.withheld.iter().map(|one| self.server(&one.name));
-        let servers = servers.iter().map(|server| self.server(&server.name)).chain(withheld);
+        let mut servers =
+            owners.chain(servers.iter().map(|server| self.server(&server.name))).chain(withheld);
         let portals = running.portals();
-        let portals = portals.values().map(|(name, _)| portal(name));
-        let mut own = who.tenant.as_deref().map(tenant).into_iter().chain(owners);
-        own.any(|target| self.may(action, &target))
-            || servers.chain(portals).any(|target| self.may(action, &target))
+        let mut portals = portals.values().map(|(name, _)| portal(name)).chain([portal("")]);
+        let mut tenants = who.tenant.as_deref().into_iter().chain(whole.then_some("")).map(tenant);
+        let may = |target: Target| self.may(action, &target);
+        [
+            ("gateway", whole),
+            ("server", servers.any(may)),
+            ("portal", portals.any(may)),
+            ("tenant", tenants.any(may)),
+        ]
+        .into_iter()
+        .filter_map(|(kind, may)| may.then_some(kind))
+        .collect()
+    }
+
+    /// What the administrator may do, each action with the kinds of things that it may be done to.
+    pub fn actions_on(&self) -> BTreeMap<&'static str, Vec<&'static str>> {
+        let actions = self.actions().into_iter();
+        let all = Action::ADMINISTER
+            .into_iter()
+            .filter(|one| actions.clone().any(|it| it == one.as_str()));
+        all.map(|action| (action.as_str(), self.kinds(action))).collect()
     }
 
     /// What the administrator may do to anything at all.

@@ -176,7 +176,7 @@ pub fn page(status: StatusCode, title: &str, body: &str) -> Response<Bytes> {
     let text = format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\">\
          <meta name=\"viewport\" content=\"width=device-width\"><title>{title} · Doorward</title>\
-         <style>{STYLE}</style></head><body><main>{body}</main><p><small>Doorward</small></p></body></html>"
+         <style>{STYLE}</style></head><body><main>{body}</main><footer><small>Doorward</small></footer></body></html>"
     );
     let mut response = Response::new(Bytes::from(text));
     *response.status_mut() = status;

@@ -1,5 +1,7 @@
 //! Who has signed in, and the token for calls.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use doorward_admin::{Code, Desk};
 use doorward_identity::identity::browser::{Face, Proof};
@@ -44,7 +46,7 @@ impl Site {
                     self.about(&caller, if open { "open" } else { "certificate" }, None)
                 }
                 None => {
-                    json!({ "signed_in": false, "principal": null, "method": null, "provider": null, "may": [] })
+                    json!({ "signed_in": false, "principal": null, "method": null, "provider": null, "may": [], "may_on": {} })
                 }
             },
         };
@@ -64,9 +66,11 @@ impl Site {
 
     fn about(&self, caller: &Caller, method: &str, provider: Option<&str>) -> Value {
         let principal = &caller.principal;
-        let may = match self.face {
-            Face::Console => Desk::of_caller(self.gateway.clone(), caller.clone(), None).actions(),
-            Face::Portal | Face::Token => Vec::new(),
+        let may_on = match self.face {
+            Face::Console => {
+                Desk::of_caller(self.gateway.clone(), caller.clone(), None).actions_on()
+            }
+            Face::Portal | Face::Token => BTreeMap::new(),
         };
         json!({
             "signed_in": true,
@@ -80,7 +84,9 @@ impl Site {
             },
             "method": method,
             "provider": provider,
-            "may": may,
+            "may": may_on.keys().collect::<Vec<_>>(),
+            // The kinds of things of which each may be done to at least one.
+            "may_on": may_on,
         })
     }
 

@@ -66,6 +66,7 @@ pub struct StoredServer {
     /// Whether it may be at addresses that are not public.
     pub allow_private: bool,
     pub proposed_by: String,
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub proposed: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by: Option<String>,
@@ -73,6 +74,7 @@ pub struct StoredServer {
     pub deprecation: Option<Deprecation>,
     /// Counts its changes.
     pub revision: i64,
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub changed: i64,
 }
 
@@ -99,6 +101,11 @@ pub struct ServerLook {
     pub found: String,
     pub who: String,
     pub at: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(time: &i64) -> bool {
+    *time == 0
 }
 
 impl StoredServer {
@@ -130,7 +137,7 @@ impl StoredServer {
     pub fn trusted(name: &str, digest: &str) -> Self {
         let by = "the configuration file";
         let server = Self::new(name, ServerOrigin::File, State::Active, by);
-        Self { digest: digest.into(), ..server }
+        Self { digest: digest.into(), proposed: 0, changed: 0, ..server }
     }
 
     pub(super) fn new(name: &str, origin: ServerOrigin, state: State, proposed_by: &str) -> Self {
@@ -154,6 +161,9 @@ impl StoredServer {
     pub(super) async fn write(&mut self, change: &mut Change) -> Result<()> {
         self.revision += 1;
         self.changed = now();
+        if self.proposed == 0 {
+            self.proposed = self.changed;
+        }
         let deprecation = self.deprecation.as_ref().map(serde_json::to_string).transpose()?;
         sqlx::query(
             "INSERT INTO servers (id, name, origin, state, quarantined_from, spec, digest, allow_private, \

@@ -125,7 +125,7 @@ async fn export(desk: &Desk, input: &Chains) -> Result<Exported, Problem> {
         };
         let mut scan = store.audit_chain(chain, begin);
         loop {
-            let blocks = next_before(&mut scan, to).await?;
+            let (blocks, is_end) = next_before(&mut scan, to).await?;
             let Some(last) = blocks.last().map(|block| block.last) else { break };
             for line in blocks.iter().flat_map(Block::lines) {
                 bytes += line.len();
@@ -135,22 +135,22 @@ async fn export(desk: &Desk, input: &Chains) -> Result<Exported, Problem> {
                 let key = serde_json::to_string(&(chain, last)).unwrap_or_default();
                 return Ok(Page { items, next_cursor: Some(cursor(&key)) });
             }
+            if is_end {
+                break;
+            }
         }
         at += 1;
     }
     Ok(Page { items, next_cursor: None })
 }
 
-/// The next blocks of a chain that begin before a time: whole blocks, for what is verified must have no gaps.
-async fn next_before(scan: &mut Scan, to: i64) -> Result<Vec<Block>, Problem> {
-    loop {
-        let mut blocks = scan.next().await?;
-        let ended = blocks.is_empty();
-        blocks.retain(|block| block.first_at < to);
-        if ended || !blocks.is_empty() {
-            return Ok(blocks);
-        }
-    }
+/// The next blocks of a chain, up to the first that begins after a time, and whether that was reached: whole blocks without
+/// a gap, since a later block may begin earlier, with a call that took long.
+async fn next_before(scan: &mut Scan, to: i64) -> Result<(Vec<Block>, bool), Problem> {
+    let mut blocks = scan.next().await?;
+    let end = blocks.iter().position(|block| block.first_at >= to);
+    blocks.truncate(end.unwrap_or(blocks.len()));
+    Ok((blocks, end.is_some()))
 }
 
 /// After which record a chain's part of a time begins: with the checkpoint before it, so that it can be verified.

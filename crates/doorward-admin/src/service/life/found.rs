@@ -27,6 +27,9 @@ pub struct Server {
     /// Why it is not served.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withheld: Option<String>,
+    /// What the administrator may do to it, such as `review`, `approve` and `operate`. Only where one server is shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may: Option<Vec<String>>,
 }
 
 /// A server that was found, with what decisions about it need.
@@ -80,7 +83,7 @@ pub(super) fn gathered(desk: &Desk, name: &str, stored: Option<StoredServer>) ->
     });
     let target = about(&life.name, &wanted);
     let trusted = (!reviewed).then(|| wanted.approval_digest());
-    let server = Server { life, settings: shown, reviewed, served, withheld };
+    let server = Server { life, settings: shown, reviewed, served, withheld, may: None };
     Some(Found { server, trusted, target })
 }
 
