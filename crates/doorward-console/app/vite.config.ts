@@ -16,5 +16,6 @@ export default defineConfig({
     reportCompressedSize: false,
     chunkSizeWarningLimit: 2_000,
   },
-  test: { include: ['tests/**/*.test.ts'] },
+  // Long enough for a machine that is busy with other things.
+  test: { include: ['tests/**/*.test.ts'], testTimeout: 30_000 },
 });

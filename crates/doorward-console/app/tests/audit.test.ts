@@ -50,12 +50,13 @@ describe('records that the gateway has written', () => {
     const text = lines[7] ?? '';
     const line = readLine(text);
     expect(line && (await sha256(hashed(text, line) ?? '')) === line.hash).toBe(true);
-    for (let at = 0; at < text.length; at += 1) {
+    const passed = await Promise.all([...text].map(async (_, at) => {
       const changed = text.slice(0, at) + String.fromCharCode(text.charCodeAt(at) ^ 1) + text.slice(at + 1);
       const read = readLine(changed);
       const body = read && hashed(changed, read);
-      expect(body !== null && read !== null && (await sha256(body)) === read.hash, changed).toBe(false);
-    }
+      return body !== null && read !== null && (await sha256(body)) === read.hash ? [changed] : [];
+    }));
+    expect(passed.flat()).toEqual([]);
   });
   it('show the broken record and the hash that it should have', async () => {
     const report = await verified(tampered(lines, cases['a changed byte'] ?? {}));
