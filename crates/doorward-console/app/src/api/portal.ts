@@ -23,7 +23,7 @@ export interface Me {
   limits: { name: string; subject: string; counts: Record<string, string>; measures: Measure[] }[];
   portals: string[];
   servers: string[];
-  can: { create_keys: boolean; key_lifetime: number; change: boolean; request: boolean };
+  can: { create_keys: boolean; key_lifetime: number; change: boolean; request?: boolean };
 }
 export interface Endpoint {
   name: string;
@@ -176,4 +176,6 @@ export function readMe(again = false): Promise<Me> {
   }
   return me;
 }
+/** Whether one may ask for access: in person, and where it is offered. */
+export const mayAsk = (it: Me): boolean => offers.has('requests') && (it.can.request ?? it.can.change);
 export const learnOffers = (): Promise<void> => (session.signedIn ? offers.learn(() => readMe(), 'me', OPERATIONS) : Promise.resolve());
