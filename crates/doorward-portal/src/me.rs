@@ -208,8 +208,7 @@ fn limits(visit: &Visit<'_>, places: &[Place]) -> Vec<LimitUse> {
         // What others use is not for everybody to know.
         let is_visible = one.names.iter().all(|(dimension, name)| match dimension {
             Dimension::Server => sees(name),
-            Dimension::Tool => is_personal,
-            Dimension::Address => is_personal,
+            Dimension::Tool | Dimension::Address => is_personal,
             _ => true,
         });
         fits && counts_them && is_visible

@@ -1,5 +1,5 @@
-//! Users' requests for access. Who may manage the identities of the requester's tenant decides about them, and nobody about
-//! their own.
+//! Users' requests for access. Who may manage the identities of the requester's tenant decides about them, or grants them by a
+//! policy if they may change policies; nobody decides about their own.
 
 use std::sync::Arc;
 
@@ -41,7 +41,8 @@ pub const GRANT: Operation<Grant, Request> = Operation::new(
     "requests.grant",
     (Verb::Post, "/admin/v1/requests/{id}/grant"),
     "Grant a request: by a role, a team, a further policy file, or by other means",
-    (Action::ManageIdentities, On::Decides),
+    // A policy needs another action than the rest.
+    (Action::ManageIdentities, On::Proposed),
     |desk, input| Box::pin(async move { grant(&desk, input).await }),
 );
 
@@ -165,7 +166,8 @@ fn shown(desk: &Desk, people: &People, request: AccessRequest) -> Request {
     let exists = desk.maybe_gateway().map(|gateway| exists(gateway, &request));
     let can_decide = request.state == RequestState::Open
         && !is_own(desk, &request)
-        && desk.may(Action::ManageIdentities, &about(&request));
+        && (desk.may(Action::ManageIdentities, &about(&request))
+            || desk.may(Action::ChangePolicy, &desk::gateway()));
     let known_as = people.find(request.requester_kind, &request.requester).cloned();
     Request { request, known_as, exists, can_decide }
 }
@@ -201,8 +203,8 @@ async fn show(desk: &Desk, id: &str) -> Result<Request, Problem> {
 }
 
 /// A request that the administrator may decide about.
-async fn to_decide(desk: &Desk, id: &str) -> Result<AccessRequest, Problem> {
-    let found = find(desk, id, Action::ManageIdentities).await?;
+async fn to_decide(desk: &Desk, id: &str, action: Action) -> Result<AccessRequest, Problem> {
+    let found = find(desk, id, action).await?;
     if is_own(desk, &found) {
         let why = "nobody decides about their own request";
         return Err(Problem::new(Code::Forbidden, why));
@@ -216,7 +218,7 @@ async fn ended(desk: &Desk, request: AccessRequest) -> Result<Request, Problem> 
 }
 
 async fn refuse(desk: &Desk, input: Refuse) -> Result<Request, Problem> {
-    let found = to_decide(desk, &input.id).await?;
+    let found = to_decide(desk, &input.id, Action::ManageIdentities).await?;
     let outcome = Outcome::Refused(input.reason);
     let request = desk.store()?.end_request(&found.id, &outcome, now()).await?;
     ended(desk, request).await
@@ -224,7 +226,14 @@ async fn refuse(desk: &Desk, input: Refuse) -> Result<Request, Problem> {
 
 async fn grant(desk: &Desk, input: Grant) -> Result<Request, Problem> {
     let Grant { id, role, team, policy, note } = input;
-    let found = to_decide(desk, &id).await?;
+    let action = match &policy {
+        Some(_) => {
+            desk.require(Action::ChangePolicy, &desk::gateway())?;
+            Action::View
+        }
+        None => Action::ManageIdentities,
+    };
+    let found = to_decide(desk, &id, action).await?;
     let request = match (role, team, policy, note) {
         (Some(role), None, None, None) => by_entry(desk, &found, Granted::Role(role)).await?,
         (None, Some(team), None, None) => by_entry(desk, &found, Granted::Team(team)).await?,
@@ -299,7 +308,6 @@ async fn by_policy(
     request: &AccessRequest,
     file: File,
 ) -> Result<AccessRequest, Problem> {
-    desk.require(Action::ChangePolicy, &desk::gateway())?;
     policies::refuse_declared(desk)?;
     let store = desk.store()?;
     // The other files are those that were read, or nothing is changed.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod accounts;
+mod clients;
 mod keys;
 mod reading;
 mod requests;

@@ -132,6 +132,17 @@ fn only_who_may_decides_and_nobody_about_their_own() {
     for key in [&world.alice, &world.bob] {
         assert_eq!(decide(key, &json!({ "note": "x" })).0, 403, "a key for calls");
     }
+    // Who changes policies grants by a policy, and gives no roles.
+    let scribe = world.gateway.key(&["--user", "sven", "--role", "scribe", "--administer"]);
+    let other = world.request(&world.bob, &tool("blue/add"));
+    let other = format!("/admin/v1/requests/{other}/grant");
+    for how in [json!({ "role": "keeper" }), json!({ "note": "x" })] {
+        assert_eq!(world.gateway.administer(&scribe, "POST", &other, &how).0, 403, "{how}");
+    }
+    let text = "permit (principal == User::\"bob\", action in Action::\"use\", resource == Tool::\"blue/add\");";
+    let policy = json!({ "policy": { "name": "bob.cedar", "text": text } });
+    let (status, granted) = world.gateway.administer(&scribe, "POST", &other, &policy);
+    assert_eq!((status, &granted["state"]), (200, &json!("granted")), "{granted}");
     let own = world.request(&clerk, &tool("hidden/add"));
     let own = format!("/admin/v1/requests/{own}");
     let (status, seen) = world.gateway.administer(&clerk, "GET", &own, &Value::Null);

@@ -26,6 +26,7 @@ permit (principal in Role::"keeper", action in Action::"use", resource in Server
 @id("hold") @approval("role:lead") @reason("Slow calls need a lead")
 forbid (principal, action == Action::"call", resource == Tool::"blue/slow");
 permit (principal in Role::"root", action in Action::"administer", resource);
+permit (principal in Role::"scribe", action in [Action::"view", Action::"change_policy"], resource);
 permit (principal in Role::"clerk", action in [Action::"view", Action::"manage_identities"], resource is Tenant);
 "#;
 
