@@ -12,7 +12,7 @@ use doorward_authorization::editing::{fields, read, visible};
 use doorward_authorization::form::Form;
 use doorward_authorization::not_allowed;
 use doorward_authorization::page::{self, escaped};
-use doorward_governance::approvals::{Approval, Ballot, State, Voter};
+use doorward_governance::approvals::{Approval, Ballot, Similar, State, Voter, edited};
 use doorward_identity::identity::{Caller, Grant};
 use doorward_mcp::method::{PROMPTS_GET, TASKS_UPDATE, TOOLS_CALL};
 use doorward_net::peer::Peer;
@@ -24,7 +24,6 @@ use hyper::body::Incoming;
 use jiff::Timestamp;
 
 use doorward_gateway::approvals::decide::{Undecided, changed, decide};
-use doorward_gateway::approvals::editing;
 use doorward_gateway::approvals::signing_in::{CREDENTIAL, PREFIX, with_credential};
 use doorward_gateway::gateway::Gateway;
 use doorward_web::body::read_within;
@@ -159,15 +158,25 @@ impl Desk<'_> {
         };
         match found {
             Some(one) if !one.policies_of(voter(caller)).is_empty() => {
-                self.page(caller, &one, true)
+                match self.store.similar_approvals(&one).await {
+                    Ok(similar) => self.page(caller, &one, Some(&*similar)),
+                    Err(error) => unavailable(&error),
+                }
             }
             // Their client has sent them here.
-            Some(one) if is_asker(caller, &one) => self.page(caller, &one, false),
+            Some(one) if is_asker(caller, &one) => self.page(caller, &one, None),
             _ => self.absent(caller),
         }
     }
 
-    fn page(&self, caller: &Caller, approval: &Approval, decides: bool) -> Response<Bytes> {
+    /// The page of an approval: for those who decide, with what was decided about similar calls.
+    fn page(
+        &self,
+        caller: &Caller,
+        approval: &Approval,
+        similar: Option<&[Similar]>,
+    ) -> Response<Bytes> {
+        let decides = similar.is_some();
         let (asker, subject) = (&approval.asker, &approval.subject);
         let state = approval.state_at(now());
         let until = Timestamp::from_second(approval.expires).unwrap_or_default().to_string();
@@ -198,8 +207,12 @@ impl Desk<'_> {
             let text = format!("{}{}", vote.by, reason.unwrap_or_default());
             rows.push((if vote.approves { "Approved by" } else { "Refused by" }, text));
             if !vote.edits.is_empty() {
-                rows.push(("Edited", editing::in_words(&vote.edits)));
+                rows.push(("Edited", edited::in_words(&vote.edits)));
             }
+        }
+        for other in similar.unwrap_or_default() {
+            let at = Timestamp::from_second(other.at).unwrap_or_default();
+            rows.push(("Similar call", format!("{at}: {}", other.in_words())));
         }
         let rows: String = rows
             .iter()

@@ -10,6 +10,7 @@ use self::grants::{count, remember};
 use crate::{Act, Change, Error, Result, Store};
 
 mod grants;
+mod similar;
 mod tasks;
 
 pub use tasks::{ApprovalTask, MOST_KEPT_OF_CALLER, MOST_TASKS_OF_CALLER, TaskState};
@@ -104,8 +105,8 @@ impl Store {
             }
         }
         let made = sqlx::query(
-            "INSERT INTO approvals (id, digest, principal, state, created, expires, votes, request) \
-             VALUES ($1, $2, $3, $4, $5, $6, 0, $7) ON CONFLICT DO NOTHING",
+            "INSERT INTO approvals (id, digest, principal, state, created, expires, votes, request, target) \
+             VALUES ($1, $2, $3, $4, $5, $6, 0, $7, $8) ON CONFLICT DO NOTHING",
         )
         .bind(&new.id)
         .bind(&new.digest)
@@ -114,6 +115,7 @@ impl Store {
         .bind(new.created)
         .bind(new.expires)
         .bind(serde_json::to_string(new)?)
+        .bind(new.subject.target())
         .execute(&mut *change)
         .await?;
         if made.rows_affected() == 0 {

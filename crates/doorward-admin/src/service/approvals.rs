@@ -5,7 +5,9 @@ use std::str::FromStr;
 
 use doorward_gateway::approvals::answer::url;
 use doorward_gateway::approvals::decide::{Undecided, changed, decide};
-use doorward_governance::approvals::{Approval, Ballot, Edits, Refused, State, Vote, Voter};
+use doorward_governance::approvals::{
+    Approval, Ballot, Edits, Refused, Similar, State, Vote, Voter,
+};
 use doorward_policy::{Action, PrincipalKind};
 use doorward_store::now;
 use schemars::JsonSchema;
@@ -122,6 +124,10 @@ pub struct ApprovalItem {
     /// Whether you can decide.
     pub can_decide: bool,
     pub votes: Vec<Vote>,
+    /// The last five decisions about other calls of the same tool by the same caller, the newest first; for whoever sees the
+    /// arguments, and where one approval is shown.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub similar: Vec<Similar>,
     pub created: i64,
     /// Until when it waits; once approved, until when the call can be made.
     pub expires: i64,
@@ -196,6 +202,7 @@ pub fn item(desk: &Desk, mut approval: Approval, shows: bool) -> ApprovalItem {
         arguments: Some(approval.subject.arguments).filter(|_| shows),
         answers: approval.subject.answers.filter(|_| shows),
         votes: approval.votes,
+        similar: Vec::new(),
         created: approval.created,
         expires: approval.expires,
     }
@@ -240,7 +247,11 @@ async fn find(desk: &Desk, id: &str) -> Result<Approval, Problem> {
 async fn show(desk: &Desk, id: &str) -> Result<ApprovalItem, Problem> {
     let found = find(desk, id).await?;
     let shows = reads(desk, &found);
-    Ok(item(desk, found, shows))
+    let similar = match shows {
+        true => desk.store()?.similar_approvals(&found).await?,
+        false => Vec::new(),
+    };
+    Ok(ApprovalItem { similar, ..item(desk, found, shows) })
 }
 
 async fn vote(desk: &Desk, input: Decide, approves: bool) -> Result<ApprovalItem, Problem> {

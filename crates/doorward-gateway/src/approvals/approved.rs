@@ -126,8 +126,11 @@ impl Approved {
     }
 
     /// The call has ended: it may continue from a state, or gives back what it has not used.
-    pub async fn settle(&mut self, continues_from: Option<&str>) {
+    pub async fn settle(&mut self, continues_from: Option<&str>, outcome: &str) {
         self.is_settled = true;
+        if self.is_sent {
+            self.state.note_outcome(outcome).await;
+        }
         match continues_from {
             Some(from) => self.state.goes_on(from).await,
             None if !self.is_sent => self.give_back().await,
@@ -156,12 +159,26 @@ impl Drop for Approved {
 }
 
 impl State {
-    async fn goes_on(&self, from: &str) {
-        let id = match &self.pass {
-            Pass::Taken(approval, _) => &*approval.id,
+    /// The ID of the approval that the call has begun with; empty if it has none.
+    fn began_with(&self) -> &str {
+        match &self.pass {
+            Pass::Taken(approval, _) => &approval.id,
             Pass::Continued(_, approval) => approval,
             Pass::Remembered => "",
-        };
+        }
+    }
+
+    async fn note_outcome(&self, outcome: &str) {
+        let id = self.began_with();
+        if !id.is_empty()
+            && let Err(error) = self.store.note_outcome(id, outcome).await
+        {
+            tracing::warn!(%error, approval = id, "the outcome of an approved call is lost");
+        }
+    }
+
+    async fn goes_on(&self, from: &str) {
+        let id = self.began_with();
         let hash = continuation(&self.digest, from);
         let kept = self.store.continue_approval(&self.principal, id, &hash, now() + PATIENCE).await;
         if let Err(error) = kept {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use doorward_governance::approvals::{Bound, Edits};
+use doorward_governance::approvals::{Bound, Edits, edited};
 use doorward_governance::pins::{Definition, Hash};
 use doorward_identity::identity::Grant;
 use doorward_identity::seal::meaning;
@@ -13,7 +13,6 @@ use doorward_policy::Hold;
 use doorward_upstream::Server;
 use doorward_upstream::catalog::{PROMPTS, TOOLS};
 
-use super::editing;
 use crate::call::Call;
 use crate::gateway::Gateway;
 use crate::record;
@@ -108,7 +107,7 @@ impl Binding {
     /// The digest of a call with edited arguments.
     pub fn edited(&self, call: &Call, edits: &Edits, holds: &[Hold]) -> Hash {
         let mut params = call.params.clone();
-        editing::apply(&mut params, edits);
+        edited::apply(&mut params, edits);
         self.bound().digest(&meaning(&params), &self.continues, holds)
     }
 }

@@ -1,7 +1,7 @@
 //! Arguments that an approver has set: checked when they decide, put into the call that runs, and told its caller.
 
-use doorward_governance::approvals::{Approval, Edits};
-use doorward_mcp::{Object, Value, method};
+use doorward_governance::approvals::{Approval, Edits, edited};
+use doorward_mcp::method;
 use doorward_schema::Effort;
 use serde_json::json;
 
@@ -11,18 +11,9 @@ use crate::gateway::Gateway;
 const UNKNOWN: &str = "the arguments cannot be edited now: the gateway does not know the tool, \
     because its server is unavailable. Approve without edits, or try again later";
 
-/// Puts edited arguments into the parameters of a call.
-pub fn apply(params: &mut Object, edits: &Edits) {
-    let mut arguments = params.object("arguments").unwrap_or_default().into_owned();
-    for (name, value) in edits {
-        arguments.set(name, Value::from_serde(value));
-    }
-    params.set("arguments", arguments);
-}
-
 /// Has a call run with edited arguments. Its headers mirror those that its client has sent.
 pub fn put(call: &mut Call, edits: &Edits) {
-    apply(&mut call.params, edits);
+    edited::apply(&mut call.params, edits);
     call.param_headers = None;
     call.notes.edited = Some(Box::new(edits.clone()));
 }
@@ -56,26 +47,14 @@ pub fn check(gateway: &Gateway, approval: &Approval, edits: &Edits) -> Result<()
     }
 }
 
-/// Edited arguments in words.
-pub fn in_words(edits: &Edits) -> String {
-    let all: Vec<String> = edits.iter().map(|(name, value)| format!("{name} = {value}")).collect();
-    all.join(", ")
-}
-
 /// Tells the caller that the call has run with other arguments than theirs.
 pub fn tell(call: &Call, edits: &Edits, reply: &mut Result<Reply, CallError>) {
-    let text = format!("An approver has changed arguments of this call: {}", in_words(edits));
+    let text =
+        format!("An approver has changed arguments of this call: {}", edited::in_words(edits));
     match reply {
         Ok(Reply::Result(result)) => {
-            let mut about = result.object("_meta").unwrap_or_default().into_owned();
-            about.set("doorward/approval", Value::from_serde(&json!({ "edited": edits })));
-            result.set("_meta", about);
-            if *call.method == *method::TOOLS_CALL
-                && let Some(mut content) = result.get("content").and_then(Value::as_array)
-            {
-                content.push(Value::from_serde(&json!({ "type": "text", "text": text })));
-                result.set("content", Value::array(&content));
-            }
+            let is_tool = *call.method == *method::TOOLS_CALL;
+            edited::tell(result, edits, is_tool.then_some(&*text));
         }
         Err(CallError::Rpc(error)) => error.message = format!("{}. {text}", error.message),
         Err(CallError::Gateway(failure) | CallError::Refused { failure, .. }) => {
@@ -83,23 +62,5 @@ pub fn tell(call: &Call, edits: &Edits, reply: &mut Result<Reply, CallError>) {
         }
         // It was not sent.
         Err(_) | Ok(Reply::Listening(_) | Reply::Held(_)) => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_what_was_edited_becomes_another() {
-        let text = r#"{"name":"pay","arguments":{"amount":250.00,"big":12345678901234567890123}}"#;
-        let mut params = Object::parse(&text.as_bytes().to_vec().into()).unwrap();
-        let edits = Edits::from([("amount".into(), json!(99.5)), ("note".into(), json!("ok"))]);
-        apply(&mut params, &edits);
-        let text = String::from_utf8(params.to_bytes().to_vec()).unwrap();
-        assert_eq!(
-            text,
-            r#"{"name":"pay","arguments":{"amount":99.5,"big":12345678901234567890123,"note":"ok"}}"#
-        );
     }
 }

@@ -18,6 +18,7 @@ use crate::approvals::hold::{ANOTHER, hold};
 use crate::call::{Call, CallError, Events, Failure, HeldTask, Reply};
 use crate::gateway::Gateway;
 use crate::pipeline::{Settling, Stage, Step};
+use crate::record::word;
 use doorward_upstream::state::names_a_task;
 
 pub struct Approval;
@@ -66,17 +67,17 @@ impl Stage for Approval {
             call.notes.edited = Some(edits);
         }
         let approved = call.notes.approval.as_deref_mut()?;
-        let (from, is_answered) = match reply {
-            Ok(Reply::Result(result)) => (continues_from(result), true),
-            Ok(Reply::Listening(_)) => (None, true),
-            Ok(Reply::Held(_)) | Err(_) => (None, false),
+        let (from, is_answered, outcome) = match reply {
+            Ok(Reply::Result(result)) => (continues_from(result), true, word(result).into_owned()),
+            Ok(Reply::Listening(_)) => (None, true, "listening".to_owned()),
+            Ok(Reply::Held(_)) | Err(_) => (None, false, "error".to_owned()),
         };
         Some(Box::pin(async move {
             if is_answered {
                 // By the server, or from the cache.
                 approved.note_answered().await;
             }
-            approved.settle(from.as_deref()).await;
+            approved.settle(from.as_deref(), &outcome).await;
         }))
     }
 }

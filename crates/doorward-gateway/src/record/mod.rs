@@ -21,7 +21,7 @@ use doorward_upstream::state::names_a_task;
 mod outcome;
 pub mod who;
 
-pub use outcome::close;
+pub use outcome::{close, word};
 pub use who::{caller, session_name};
 
 use self::who::{authentication, key, whose, write_address};

@@ -1,11 +1,12 @@
 //! The outcome of a call in its audit record.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use doorward_config::Durability;
 use doorward_inspect::written::{self, Keep};
 use doorward_mcp::error::Kind;
-use doorward_mcp::interaction;
+use doorward_mcp::{Object, interaction};
 use doorward_store::{Amount, Usage};
 
 use super::{digest, payload, payload_of};
@@ -79,6 +80,15 @@ fn priced(members: &mut Members, settled: &Settled) {
     }
 }
 
+/// The outcome of a call that has a result.
+pub fn word(result: &Object) -> Cow<'_, str> {
+    match interaction::result_type(result) {
+        kind if kind != "complete" => kind,
+        _ if interaction::is_tool_error(result) => "tool_error".into(),
+        _ => "ok".into(),
+    }
+}
+
 /// The outcome of a call.
 pub fn outcome(
     gateway: &Gateway,
@@ -93,11 +103,7 @@ pub fn outcome(
     let mut bytes = 0;
     match reply {
         Ok(Reply::Result(result)) => {
-            let outcome = match interaction::result_type(result) {
-                kind if kind != "complete" => kind,
-                _ if interaction::is_tool_error(result) => "tool_error".into(),
-                _ => "ok".into(),
-            };
+            let outcome = word(result);
             failed = Usage::failed(&outcome);
             members.text("outcome", &outcome);
             // Lists are built by the gateway.

@@ -96,12 +96,12 @@ impl Bound<'_> {
 }
 
 /// With its length, so that no two lists of parts are the same bytes.
-fn put(context: &mut Context, part: &[u8]) {
+pub(super) fn put(context: &mut Context, part: &[u8]) {
     context.update(&(part.len() as u64).to_be_bytes());
     context.update(part);
 }
 
-fn finish(context: Context) -> Hash {
+pub(super) fn finish(context: Context) -> Hash {
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     Hash(hash)

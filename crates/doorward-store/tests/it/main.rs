@@ -3,6 +3,7 @@
 mod approval_tasks;
 mod approvals;
 mod approvals_model;
+mod approvals_similar;
 mod audit;
 mod browser_sessions;
 mod credits;

@@ -102,6 +102,10 @@ fn show(one: &ApprovalItem, json: bool) -> Result<(), Failed> {
             rows.push(["Edited".to_owned(), one_line(&format!("{name} = {value}"))]);
         }
     }
+    for one in &one.similar {
+        let text = format!("{}, {}", date(one.at), one.in_words());
+        rows.push(["Similar".to_owned(), one_line(&text)]);
+    }
     terminal::table(&mut out, &rows)?;
     Ok(())
 }

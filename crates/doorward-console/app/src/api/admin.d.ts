@@ -1828,6 +1828,11 @@ export interface components {
             /** @description Whether you can decide. */
             can_decide: boolean;
             votes: components["schemas"]["Vote"][];
+            /**
+             * @description The last five decisions about other calls of the same tool by the same caller, the newest first; for whoever sees the
+             *     arguments, and where one approval is shown.
+             */
+            similar?: components["schemas"]["Similar"][];
             /** Format: int64 */
             created: number;
             /**
@@ -1856,6 +1861,27 @@ export interface components {
             edits?: {
                 [key: string]: unknown;
             };
+        };
+        /** @description A decision about another call of the same tool by the same caller. */
+        Similar: {
+            /** @description The ID of its approval. */
+            id: string;
+            /** @description Whether it was approved; it was refused otherwise. */
+            approved: boolean;
+            /** @description Who decided. */
+            by: string[];
+            /**
+             * Format: int64
+             * @description When it was decided, in seconds since 1970.
+             */
+            at: number;
+            /**
+             * @description The outcome of the call, as in audit records: `ok`, `tool_error` or `error`, for example. Absent if the call was not
+             *     made, or if its outcome is not known.
+             */
+            outcome?: string | null;
+            /** @description Names of arguments whose values, as approvers see them, differ from those of this call: up to 20. */
+            differs?: string[];
         };
         /** @description One page of a list. */
         Page2: {

@@ -10,6 +10,7 @@ mod notices;
 mod page;
 mod replicas;
 mod signing_in;
+mod similar;
 mod tasks;
 pub mod world;
 
