@@ -45,7 +45,7 @@ pub const SHOW: Operation<Named, Server> = Operation::new(
     (Verb::Get, "/admin/v1/servers/{name}"),
     "Show a server or proposal",
     (Action::View, On::Decides),
-    |desk, input| Box::pin(async move { show(&desk, &input.name).await }),
+    |desk, input| Box::pin(async move { found::show(&desk, &input.name).await }),
 );
 
 pub const PROPOSE: Operation<Propose, Server> = Operation::new(
@@ -226,21 +226,6 @@ const MOST_NOTE: usize = 1_000;
 
 fn none() -> Stepping {
     Stepping::default()
-}
-
-async fn show(desk: &Desk, name: &str) -> Result<Server, Problem> {
-    let Found { mut server, target, .. } = find(desk, name, Action::View).await?;
-    let steps = [
-        Action::View,
-        Action::Propose,
-        Action::Review,
-        Action::Approve,
-        Action::Operate,
-        Action::Stop,
-    ];
-    let may = steps.into_iter().filter(|step| desk.may(*step, &target));
-    server.may = Some(may.map(|step| step.as_str().to_owned()).collect());
-    Ok(server)
 }
 
 async fn list(desk: &Desk, input: List) -> Result<Page<Server>, Problem> {

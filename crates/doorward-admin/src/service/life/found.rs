@@ -112,3 +112,19 @@ pub(super) fn shown(desk: &Desk, life: StoredServer) -> Result<Server, Problem> 
     let found = gathered(desk, &name, Some(life));
     found.map(|found| found.server).ok_or_else(|| Problem::absent("server", &name))
 }
+
+/// A server, with what the administrator may do to it.
+pub(super) async fn show(desk: &Desk, name: &str) -> Result<Server, Problem> {
+    let Found { mut server, target, .. } = find(desk, name, Action::View).await?;
+    let steps = [
+        Action::View,
+        Action::Propose,
+        Action::Review,
+        Action::Approve,
+        Action::Operate,
+        Action::Stop,
+    ];
+    let may = steps.into_iter().filter(|step| desk.may(*step, &target));
+    server.may = Some(may.map(|step| step.as_str().to_owned()).collect());
+    Ok(server)
+}

@@ -96,7 +96,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Search audit records, the oldest first */
+        /** Search audit records */
         get: operations["audit.search"];
         put?: never;
         post?: never;
@@ -723,6 +723,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/policies/draft": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Draft a rule that permits or forbids what a recorded call did; nothing is applied */
+        post: operations["policies.draft"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/policies/explain": {
         parameters: {
             query?: never;
@@ -993,6 +1010,74 @@ export interface paths {
         put?: never;
         /** Read the configuration file again */
         post: operations["settings.reload"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/requests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List users' requests for access */
+        get: operations["requests.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/requests/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a request */
+        get: operations["requests.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/requests/{id}/grant": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Grant a request: by a role, a team, a further policy file, or by other means */
+        post: operations["requests.grant"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/requests/{id}/refuse": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Refuse a request */
+        post: operations["requests.refuse"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1503,8 +1588,42 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** List the tools of all servers, with what policies know of them */
+        /** List the tools of all servers, with what policies know of them and, with 'as', what they decide */
         get: operations["tools.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/tools/{server}/{name}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Show a tool with its whole definition */
+        get: operations["tools.show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/admin/v1/tools/{server}/{name}/callers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List who may call a tool, of the directory, and which policies decide it */
+        get: operations["tools.callers"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1883,6 +2002,8 @@ export interface components {
             /** @description Names of arguments whose values, as approvers see them, differ from those of this call: up to 20. */
             differs?: string[];
         };
+        /** @description Which records come first. */
+        Order: "oldest" | "newest";
         /** @description One page of a list. */
         Page2: {
             items: {
@@ -2356,7 +2477,7 @@ export interface components {
             allow_private: boolean;
             proposed_by: string;
             /** Format: int64 */
-            proposed: number;
+            proposed?: number;
             approved_by?: string | null;
             deprecation?: components["schemas"]["Deprecation"] | null;
             /**
@@ -2365,7 +2486,7 @@ export interface components {
              */
             revision: number;
             /** Format: int64 */
-            changed: number;
+            changed?: number;
             /** @description As in the configuration file, without secrets. */
             settings: unknown;
             /** @description Whether a review is needed before it is served. */
@@ -2374,6 +2495,8 @@ export interface components {
             served?: boolean | null;
             /** @description Why it is not served. */
             withheld?: string | null;
+            /** @description What the administrator may do to it, such as `review`, `approve` and `operate`. Only where one server is shown. */
+            may?: string[] | null;
         };
         /** @description The origin of a server. */
         ServerOrigin: "file" | "run_time";
@@ -2414,7 +2537,7 @@ export interface components {
             allow_private: boolean;
             proposed_by: string;
             /** Format: int64 */
-            proposed: number;
+            proposed?: number;
             approved_by?: string | null;
             deprecation?: components["schemas"]["Deprecation"] | null;
             /**
@@ -2423,7 +2546,7 @@ export interface components {
              */
             revision: number;
             /** Format: int64 */
-            changed: number;
+            changed?: number;
         };
         /** @description The result of an inspection. */
         Look: {
@@ -2874,6 +2997,11 @@ export interface components {
         Active: {
             /** @description Number and digest, or the digest of the configuration's files. Empty: there are no policies. */
             version: string;
+            /**
+             * Format: int64
+             * @description The number, to be shown and rolled back to. Absent for files of the configuration.
+             */
+            number?: number | null;
             /** @description The time zone of times in policies. */
             zone: string;
             policies: components["schemas"]["Policy"][];
@@ -2902,6 +3030,40 @@ export interface components {
             id: string;
             before?: string | null;
             after?: string | null;
+        };
+        /** @enum {string} */
+        Effect: "permit" | "forbid";
+        Draft: {
+            id: string;
+            /** @description The file that it is added to. */
+            file: string;
+            /** @description The rule, in Cedar. */
+            text: string;
+            effect: components["schemas"]["Effect"];
+            /** @description Whom the rule could be about, the narrowest first: `user:ada`, `team:support`, `role:clerk`. */
+            who: string[];
+            /** @description What the rule could be about, the narrowest first: `tool:mail/send`, `server:mail`. */
+            what: string[];
+            /** @description How the call is decided now. */
+            before: components["schemas"]["Verdict"];
+            /** @description How it would be decided with the rule. */
+            after: components["schemas"]["Verdict"];
+            /**
+             * @description The rule changes the decision as wished. If not, see which policies decide `after`: a policy that forbids prevails
+             *     over every one that permits.
+             */
+            helps: boolean;
+            /** @description All policy files with the rule, for `diff`, `simulate` and `apply`. */
+            files: {
+                [key: string]: string;
+            };
+        };
+        Verdict: {
+            allowed: boolean;
+            /** @description The reason that the caller would see. */
+            reason: string;
+            /** @description The policies that decide. */
+            policies: components["schemas"]["Policy"][];
         };
         Tested: {
             /** Format: uint */
@@ -3145,6 +3307,52 @@ export interface components {
             writes: boolean;
             risk?: string | null;
             tags: string[];
+            /** @description With `as`: how a call is decided. */
+            decided?: components["schemas"]["Decided2"] | null;
+        };
+        /** @description How a call is decided, as far as that is known without its arguments. */
+        Decided2: {
+            outcome: components["schemas"]["Outcome"];
+            /** @description The reason that the caller would see, where it is not permitted. */
+            reason?: string;
+            /** @description The policies that decide. */
+            policies: components["schemas"]["Policy"][];
+        };
+        Outcome: "permitted" | "refused" | "held" | "depends" | "disabled";
+        Whole: {
+            server: string;
+            /** @description The server's own name for it. */
+            name: string;
+            title?: string | null;
+            description: string;
+            /** @description Whether it can change something, by its annotations or the configuration. */
+            writes: boolean;
+            risk?: string | null;
+            tags: string[];
+            /** @description With `as`: how a call is decided. */
+            decided?: components["schemas"]["Decided2"] | null;
+            /** @description As the server says it. */
+            definition: unknown;
+            /** @description Where the server processes data. */
+            region?: string | null;
+            environment?: string | null;
+            owner?: string | null;
+            /** @description Labels of what it returns. */
+            brings: string[];
+            /** @description It has effects outside: it sends, writes, pays or publishes. */
+            sink: boolean;
+        };
+        /** @description One page of a list. */
+        Page24: {
+            items: components["schemas"]["MayCall"][];
+            /** @description Pass it as `cursor` for the next page. Absent on the last page. */
+            next_cursor?: string | null;
+        };
+        MayCall: {
+            kind: components["schemas"]["Kind"];
+            name: string;
+            tenant?: string | null;
+            decided: components["schemas"]["Decided2"];
         };
         Renamed: {
             /**
@@ -3154,7 +3362,7 @@ export interface components {
             places: number;
         };
         /** @description One page of a list. */
-        Page24: {
+        Page25: {
             items: components["schemas"]["Registry"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3204,7 +3412,7 @@ export interface components {
             };
         };
         /** @description One page of a list. */
-        Page25: {
+        Page26: {
             items: components["schemas"]["Entry3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3231,7 +3439,72 @@ export interface components {
             requested: string;
         };
         /** @description One page of a list. */
-        Page26: {
+        Page27: {
+            items: components["schemas"]["Request"][];
+            /** @description Pass it as `cursor` for the next page. Absent on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description A request as administrators see it. */
+        Request: {
+            id: string;
+            kind: components["schemas"]["RequestKind"];
+            /** @description What is asked for: `server/tool`, or the name of a server or portal. */
+            name: string;
+            /** @description Where a new server is. */
+            url?: string | null;
+            why: string;
+            requester_kind: components["schemas"]["Kind"];
+            requester: string;
+            tenant?: string | null;
+            state: components["schemas"]["RequestState"];
+            /** Format: int64 */
+            created: number;
+            /**
+             * Format: int64
+             * @description Until when it waits.
+             */
+            expires: number;
+            /** Format: int64 */
+            decided?: number | null;
+            decided_by?: string | null;
+            /** @description Why it was refused. */
+            reason?: string | null;
+            granted?: components["schemas"]["Granted"] | null;
+            /**
+             * @description A new server was proposed with it.
+             * @default false
+             */
+            proposed: boolean;
+            /** @description What is known of the requester; absent if nothing is. */
+            known_as?: components["schemas"]["Entry2"] | null;
+            /** @description Whether what is asked for is there; known while a gateway runs. Requesters are not told. */
+            exists?: boolean | null;
+            /** @description Whether you can grant and refuse it. */
+            can_decide: boolean;
+        };
+        /** @description What somebody asks for. */
+        RequestKind: ("server" | "portal") | "tool" | "new_server";
+        /** @enum {string} */
+        RequestState: "open" | "granted" | "refused" | "withdrawn" | "expired";
+        /** @description How a request was granted. */
+        Granted: {
+            role: string;
+        } | {
+            team: string;
+        } | {
+            policy: string;
+        } | {
+            note: string;
+        };
+        /** @description A further policy file. */
+        File: {
+            /** @description Such as `dana-reads-tickets.cedar`; none of the active files may have it. */
+            name: string;
+            /** @description Cedar. */
+            text: string;
+        };
+        /** @description One page of a list. */
+        Page28: {
             items: components["schemas"]["State3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3309,7 +3582,7 @@ export interface components {
         /** @description Priority of these replicas. */
         ReplicaGroup: "primary" | "secondary";
         /** @description One page of a list. */
-        Page27: {
+        Page29: {
             items: components["schemas"]["Session"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3340,7 +3613,7 @@ export interface components {
             calls: unknown[];
         };
         /** @description One page of a list. */
-        Page28: {
+        Page30: {
             items: components["schemas"]["Stream"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3387,7 +3660,7 @@ export interface components {
             at_restart: string[];
         };
         /** @description One page of a list. */
-        Page29: {
+        Page31: {
             items: components["schemas"]["StopItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3424,7 +3697,7 @@ export interface components {
          */
         By: "tenant" | "user" | "agent" | "key" | "server" | "tool" | "hour" | "day" | "month";
         /** @description One page of a list. */
-        Page30: {
+        Page32: {
             items: components["schemas"]["Row"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3455,7 +3728,7 @@ export interface components {
             upstream_ms: number;
         };
         /** @description One page of a list. */
-        Page31: {
+        Page33: {
             items: components["schemas"]["Webhook"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3477,7 +3750,7 @@ export interface components {
         /** @description What a webhook is posted. */
         WebhookFormat: "json" | "slack" | "teams";
         /** @description One page of a list. */
-        Page32: {
+        Page34: {
             items: components["schemas"]["DeliveryItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3730,8 +4003,10 @@ export interface operations {
                 from?: number | null;
                 /** @description Before this time, in milliseconds since 1970. Default: now. */
                 to?: number | null;
+                order?: components["schemas"]["Order"];
                 tenant?: string | null;
                 user?: string | null;
+                service_account?: string | null;
                 agent?: string | null;
                 /** @description A key's id. */
                 key?: string | null;
@@ -3742,6 +4017,21 @@ export interface operations {
                 outcome?: string | null;
                 /** @description `writes`, `reads`, `lists`, `events` or `acts`. */
                 class?: string | null;
+                /** @description `allow`, `deny` or `hold`: what the policies decided. */
+                decision?: string | null;
+                /** @description The id of a policy that decided. */
+                policy?: string | null;
+                /** @description What inspection found, in the call or in what came back, such as `injection` or `secret`. */
+                finding?: string | null;
+                /** @description Such as `tools/call`. */
+                method?: string | null;
+                portal?: string | null;
+                /** @description The name of a session, as records have it. */
+                session?: string | null;
+                /** @description The id of a trace. */
+                trace?: string | null;
+                /** @description Calls that took this many milliseconds or longer. */
+                slower_than?: number | null;
                 /** @description Text anywhere in the record. */
                 text?: string | null;
                 /** @description From `next_cursor` of the page before. */
@@ -5045,6 +5335,48 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    "policies.draft": {
+        parameters: {
+            query?: {
+                /** @description Check everything, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description A repeated request with the same key within a day changes nothing twice. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description The id of a recorded call. Requires `read_audit` for it. */
+                    record?: string | null;
+                    /** @description Or a request, in the form of a test. */
+                    case?: unknown;
+                    /** @description Default: the opposite of what was decided. */
+                    effect?: components["schemas"]["Effect"] | null;
+                    /** @description One of the draft's `who`. Default: the caller alone. */
+                    who?: string | null;
+                    /** @description One of the draft's `what`. Default: the tool, prompt or resource alone. */
+                    what?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Draft"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     "policies.explain": {
         parameters: {
             query?: {
@@ -5594,7 +5926,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page24"];
+                    "application/json": components["schemas"]["Page25"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5622,7 +5954,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page25"];
+                    "application/json": components["schemas"]["Page26"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5679,6 +6011,142 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Reloaded"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "requests.list": {
+        parameters: {
+            query?: {
+                /** @description `open` (the default), `granted`, `refused`, `withdrawn`, `expired` or `all`. */
+                state?: string | null;
+                /** @description From `next_cursor` of the page before. */
+                cursor?: string | null;
+                /** @description Items a page: 1 to 1000. Default: 100. */
+                limit?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page27"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "requests.show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Request"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "requests.grant": {
+        parameters: {
+            query?: {
+                /** @description Check everything, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description A repeated request with the same key within a day changes nothing twice. */
+                "Idempotency-Key"?: string;
+                /** @description Carry the request out only if what it changes still has this entity tag. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description Give the requester this role. */
+                    role?: string | null;
+                    /** @description Add the requester to this team. */
+                    team?: string | null;
+                    /** @description Add this policy file to the active ones. Requires the action `change_policy`. */
+                    policy?: components["schemas"]["File"] | null;
+                    /** @description Access was given by other means, as this says. The requester reads it. */
+                    note?: string | null;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Request"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "requests.refuse": {
+        parameters: {
+            query?: {
+                /** @description Check everything, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /** @description A repeated request with the same key within a day changes nothing twice. */
+                "Idempotency-Key"?: string;
+                /** @description Carry the request out only if what it changes still has this entity tag. */
+                "If-Match"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * @description The requester reads it.
+                     * @default
+                     */
+                    reason?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Request"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5796,7 +6264,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page26"];
+                    "application/json": components["schemas"]["Page28"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6470,7 +6938,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page27"];
+                    "application/json": components["schemas"]["Page29"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6548,7 +7016,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page29"];
+                    "application/json": components["schemas"]["Page31"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6681,7 +7149,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page28"];
+                    "application/json": components["schemas"]["Page30"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6744,6 +7212,8 @@ export interface operations {
                 server?: string | null;
                 /** @description Only those whose name, title or description contains this text, in any case. */
                 q?: string | null;
+                /** @description How calls of this user, agent or service account are decided, such as `user:ada`. Nothing is called. */
+                as?: string | null;
                 /** @description From `next_cursor` of the page before. */
                 cursor?: string | null;
                 /** @description Items a page: 1 to 1000. Default: 100. */
@@ -6762,6 +7232,61 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Page23"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "tools.show": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                server: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Whole"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
+    "tools.callers": {
+        parameters: {
+            query?: {
+                /** @description `user`, `agent` or `service_account`. Default: all. */
+                kind?: components["schemas"]["Kind"] | null;
+                /** @description From `next_cursor` of the page before. */
+                cursor?: string | null;
+                /** @description Items a page: 1 to 1000. Default: 100. */
+                limit?: number | null;
+            };
+            header?: never;
+            path: {
+                server: string;
+                name: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page24"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6797,7 +7322,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page30"];
+                    "application/json": components["schemas"]["Page32"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6823,7 +7348,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page31"];
+                    "application/json": components["schemas"]["Page33"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6853,7 +7378,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page32"];
+                    "application/json": components["schemas"]["Page34"];
                 };
             };
             default: components["responses"]["Problem"];

@@ -1,0 +1,1 @@
+function e(e){try{return e?JSON.parse(e):null}catch{return null}}function t(e,t){let n={},r=[];for(let[i,a]of Object.entries(t)){if(a===``)continue;let t=e?.[i];if(typeof t==`string`||t===void 0)n[i]=a;else try{n[i]=JSON.parse(a)}catch{r.push(i)}}return{edits:n,wrong:r}}export{t as n,e as t};

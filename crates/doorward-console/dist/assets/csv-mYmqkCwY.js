@@ -1,0 +1,3 @@
+function e(e){if(e==null)return``;if(typeof e==`number`)return String(e);let t=!/^-?\d+(\.\d+)?$/.test(e)&&/^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]/.test(e)?`'${e}`:e;return/[",;\t\r\n]/.test(t)?`"${t.replaceAll(`"`,`""`)}"`:t}var t=t=>t.map(t=>t.map(e).join(`,`)).join(`\r
+`)+`\r
+`;function n(e,t,n=`text/csv`){let r=URL.createObjectURL(new Blob([t],{type:`${n};charset=utf-8`})),i=document.createElement(`a`);i.href=r,i.download=e,i.click(),setTimeout(()=>URL.revokeObjectURL(r),1e4)}export{n,t};
