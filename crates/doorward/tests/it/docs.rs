@@ -350,7 +350,7 @@ fn the_page_on_credentials_works() {
 #[test]
 fn the_page_on_the_record_works() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(AUDIT), 13);
+    assert_eq!(reader.read(AUDIT), 14);
     let folder = reader.gateway.folder.path().join("evidence");
     let about = std::fs::read_to_string(folder.join("README.md")).unwrap();
     for control in ["CC6.1", "CC6.6", "CC7.2", "A.9.", "A.12.4", "A.14.2"] {

@@ -12,14 +12,9 @@ use crate::support::{Gateway, told, wait_for};
 
 const CARD: &str = "The card is 4111 1111 1111 1111.";
 
-/// All capabilities that a client can declare here.
-fn capabilities() -> Value {
-    json!({ "elicitation": { "form": {} }, "extensions": { "io.modelcontextprotocol/tasks": {} } })
-}
-
 fn client(world: &World, gateway: &Gateway, who: &str) -> Modern {
     let key = world.known_key(&[gateway], &["--user", who]);
-    Modern::new(gateway, "/mcp").bearing(&key).with(capabilities())
+    Modern::new(gateway, "/mcp").bearing(&key).with(json!({ "elicitation": { "form": {} } }))
 }
 
 fn held(answer: &Answer) -> String {
@@ -154,7 +149,8 @@ fn input_for_a_task_is_held(era: Era) {
     );
     let gateway = Gateway::start(&config);
     wait_for("the policies are active", || gateway.logged("policies are active"));
-    let ann = client(&world, &gateway, "ann");
+    let ann = client(&world, &gateway, "ann").with(json!({
+        "elicitation": { "form": {} }, "extensions": { "io.modelcontextprotocol/tasks": {} } }));
     let started = |letter: &str| {
         let task = ann.call("t__ask", json!({ "letter": letter })).result();
         assert_eq!(task["resultType"], "task", "{task}");
