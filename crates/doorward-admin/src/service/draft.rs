@@ -8,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ById;
 use super::audit::{self, records::joined};
 use super::policies::{Policy, active_files, invalid, policy_of};
 use super::simulate::request_of;

@@ -85,9 +85,9 @@ mod tests {
         let own = hold("inspection", "security");
         let named = |name: &str| Hold { policy: name.into(), ..own.clone() };
         assert!(holds_of(None, None).is_empty());
-        assert_eq!(holds_of(None, Some(&own)), [own.clone()]);
+        assert_eq!(holds_of(None, Some(&own)), std::slice::from_ref(&own));
         let allowed = decision(Verdict::Allow, Vec::new());
-        assert_eq!(holds_of(Some(&allowed), Some(&own)), [own.clone()]);
+        assert_eq!(holds_of(Some(&allowed), Some(&own)), std::slice::from_ref(&own));
         let both = decision(Verdict::Hold, vec![hold("p", "lead")]);
         assert_eq!(holds_of(Some(&both), Some(&own)), [hold("p", "lead"), own.clone()]);
         // A policy of the same name is another: a vote for one is none for the other.

@@ -78,7 +78,7 @@ impl Edits {
         let bytes = text.as_bytes();
         // What is left may cover what is not, from far away.
         if self.leaves {
-            return vec![0..bytes.len()];
+            return std::iter::once(0..bytes.len()).collect();
         }
         // Numbers are read from where one may begin.
         let goes_on = |byte: &u8| {

@@ -40,7 +40,7 @@ async fn of_all_who_change_a_task_that_they_have_read_one_does() {
         }
         let won: Vec<_> = claims.join_all().await.into_iter().flatten().collect();
         let running = ApprovalTask { version: 1, updated: 1_002, ..claimed };
-        assert_eq!(won, [running.clone()]);
+        assert_eq!(won, std::slice::from_ref(&running));
         assert_eq!(store.approval_task("a", "ann", 1_003).await.unwrap(), Some(running.clone()));
         // Whoever has read it before is late.
         let cancelled = ApprovalTask { state: TaskState::Cancelled, ..new };

@@ -52,7 +52,7 @@ async fn a_request_is_decided_once_and_with_what_grants_it() {
         batch.commit_batch().await.unwrap();
         assert_eq!(done.state, RequestState::Granted);
         assert_eq!(store.request(&one.id, NOW).await.unwrap(), Some(done));
-        assert_eq!(store.principals().await.unwrap(), [entry.clone()]);
+        assert_eq!(store.principals().await.unwrap(), std::slice::from_ref(&entry));
 
         // What has been decided, or has expired, grants nothing any more.
         let two = opened(&store, "alice", "a/c").await;

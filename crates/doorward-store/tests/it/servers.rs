@@ -44,7 +44,7 @@ async fn a_server_lives_from_proposal_to_retirement() {
         );
         step(&store, "bob", "tickets", Step::Review).await;
         // A server cannot be approved before it was inspected, nor by the user who proposed it.
-        assert!(refusal(&store, "bob", "TICKETS", Step::Approve).await.contains("look"));
+        assert!(refusal(&store, "bob", "TICKETS", Step::Approve).await.contains("inspect"));
         by(&store, "bob").keep_look("tickets", "d1", r#"{"tools":[]}"#).await.unwrap();
         assert!(
             refusal(&store, "alice", "tickets", Step::Approve).await.contains("another reviewer")

@@ -119,7 +119,7 @@ pub(super) async fn newest(desk: &Desk, search: Search) -> Result<Page<Record>, 
 }
 
 fn time(record: &Record) -> Option<i64> {
-    text(record, "at").parse::<jiff::Timestamp>().ok().map(|at| at.as_millisecond())
+    text(record, "at").parse().ok().map(jiff::Timestamp::as_millisecond)
 }
 
 /// Reads the records of a window. Ends whose beginning is not in it go to `ends`, from where those of its calls are taken.

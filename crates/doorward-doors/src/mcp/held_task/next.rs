@@ -21,9 +21,8 @@ pub fn next(task: &ApprovalTask, approval: Option<&Approval>, explain: Explain, 
     let runs = task.state == TaskState::Running;
     match approval.map(|approval| (approval, approval.state_at(now))) {
         // What was not sent is given back first.
-        Some((_, State::Taken)) => Next::Stays,
         Some((_, State::Waiting | State::Approved)) if runs => Next::Waits,
-        Some((_, State::Waiting)) => Next::Stays,
+        Some((_, State::Taken | State::Waiting)) => Next::Stays,
         Some((_, State::Approved)) => Next::Runs,
         Some((_, State::Used)) | None if runs => Next::Fails(LOST.into()),
         Some((_, State::Used | State::Ended)) | None => Next::Fails(UNUSED.into()),
