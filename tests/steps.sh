@@ -11,7 +11,7 @@ fi
 outputs=$(mktemp -d)
 current="" current_began=0
 # What runs side by side, by its process: its name, its command, and when it began.
-declare -A beside_name=() beside_command=() beside_began=()
+declare -A beside_name=() beside_command=() beside_began=() beside_output=()
 # What has failed beside another: names and commands.
 again_name=() again_command=()
 
@@ -45,13 +45,14 @@ prebuilt() {
 beside() {
     [ -z "$current" ] || step ""
     while [ "${#beside_name[@]}" -ge 2 ]; do await_one; done
-    local name=$1
+    local name=$1 output
     shift
+    output=$(mktemp "$outputs/XXXXXX")
     # A group of its own, so that it can be ended with all that it has started.
     set -m
-    "$@" >"$outputs/output" 2>&1 </dev/null &
+    "$@" >"$output" 2>&1 </dev/null &
     set +m
-    mv "$outputs/output" "$outputs/$!"
+    beside_output[$!]=$output
     beside_name[$!]=$name
     beside_command[$!]=$(printf '%q ' "$@")
     beside_began[$!]=$(now)
@@ -72,8 +73,8 @@ await_one() {
     fi
     record "${beside_name[$running]}" "${beside_began[$running]}" "$outcome"
     printf '\n== %s%s\n' "${beside_name[$running]}" "$outcome"
-    cat "$outputs/$running"
-    unset "beside_name[$running]" "beside_command[$running]" "beside_began[$running]"
+    cat "${beside_output[$running]}"
+    unset "beside_name[$running]" "beside_command[$running]" "beside_began[$running]" "beside_output[$running]"
 }
 
 # Waits for all that was started side by side. What has failed there is run once more, alone: what passes then depends on
@@ -95,7 +96,7 @@ finish() {
         kill -INT -- "-$running" 2>/dev/null || true
         wait "$running" || true
         printf '\n== %s, cut short\n' "${beside_name[$running]}"
-        cat "$outputs/$running"
+        cat "${beside_output[$running]}"
     done
     if [ -n "$current" ]; then
         if [ "$code" = 0 ]; then record "$current" "$current_began" ""; else record "$current" "$current_began" ", FAILED ($code)"; fi
