@@ -9,7 +9,7 @@ const browser = await launch();
 const bob = await Visitor.open(browser, { face: 'portal' });
 const { page } = bob;
 bob.expected.add(401);
-await page.goto(`${PORTAL}?q=mail`);
+await page.goto(`${PORTAL}tools?q=mail`);
 await page.getByLabel('API key').fill('dwk_wrong');
 await page.getByRole('button', { name: 'Sign in', exact: true }).click();
 await bob.see('This key is not valid');
