@@ -220,59 +220,66 @@ impl Desk {
     /// Whether there is anything that the administrator may do this to: what they may not do to anything is refused before
     /// their request is read.
     pub fn administers(&self, action: Action) -> bool {
-        !self.kinds(action).is_empty()
+        use TargetKind::{Gateway, Portal, Server, Tenant};
+        // Each request asks this: what there is much of comes last.
+        [Gateway, Tenant, Server, Portal].into_iter().any(|kind| self.administers_any(action, kind))
     }
 
-    /// The kinds of things of which the administrator may do this to at least one.
-    fn kinds(&self, action: Action) -> Vec<&'static str> {
-        let whole = self.may(action, &gateway());
+    /// The same among what there is of one kind.
+    fn administers_any(&self, action: Action, kind: TargetKind) -> bool {
+        if kind == TargetKind::Gateway {
+            return self.may(action, &gateway());
+        }
         let (Who::Caller(caller), Some(running)) = (&self.who, &self.gateway) else {
-            return if whole { vec!["gateway"] } else { Vec::new() };
+            return false;
         };
         let who = &caller.principal.who;
-        // What they may own, and what there is.
-        let owners = std::iter::once(&who.id)
-            .chain(&who.teams)
-            .map(|owner| Target { owner: Some(owner.clone()), ..server_named("") });
-        let (servers, life) = (running.servers(), running.life.served());
-        let withheld = life.withheld.iter().map(|one| self.server(&one.name));
-        let mut servers =
-            owners.chain(servers.iter().map(|server| self.server(&server.name))).chain(withheld);
-        let portals = running.portals();
-        let mut portals = portals.values().map(|(name, _)| portal(name)).chain([portal("")]);
-        let mut tenants = who.tenant.as_deref().into_iter().chain(whole.then_some("")).map(tenant);
         let may = |target: Target| self.may(action, &target);
-        [
-            ("gateway", whole),
-            ("server", servers.any(may)),
-            ("portal", portals.any(may)),
-            ("tenant", tenants.any(may)),
-        ]
-        .into_iter()
-        .filter_map(|(kind, may)| may.then_some(kind))
-        .collect()
+        match kind {
+            TargetKind::Tenant => who.tenant.as_deref().map(tenant).is_some_and(may),
+            TargetKind::Server => {
+                // What they may own, and what there is.
+                let owners = std::iter::once(&who.id)
+                    .chain(&who.teams)
+                    .map(|owner| Target { owner: Some(owner.clone()), ..server_named("") });
+                let (servers, life) = (running.servers(), running.life.served());
+                let withheld = life.withheld.iter().map(|one| self.server(&one.name));
+                let served = servers.iter().map(|server| self.server(&server.name));
+                owners.chain(served).chain(withheld).any(may)
+            }
+            TargetKind::Portal => running.portals().values().map(|(name, _)| portal(name)).any(may),
+            _ => false,
+        }
     }
 
-    /// What the administrator may do, each action with the kinds of things that it may be done to.
+    /// What the administrator may do, each action with the kinds of things of which it may be done to one, or to one that
+    /// is not there yet.
     pub fn actions_on(&self) -> BTreeMap<&'static str, Vec<&'static str>> {
-        let actions = self.actions().into_iter();
-        let all = Action::ADMINISTER
-            .into_iter()
-            .filter(|one| actions.clone().any(|it| it == one.as_str()));
-        all.map(|action| (action.as_str(), self.kinds(action))).collect()
-    }
-
-    /// What the administrator may do to anything at all.
-    pub fn actions(&self) -> Vec<&'static str> {
         if let Who::Caller(caller) = &self.who
             && let Grant::Key { scopes, .. } = &caller.principal.grant
             && !scopes.admin
             && !scopes.administer
         {
-            return Vec::new();
+            return BTreeMap::new();
         }
-        let all = Action::ADMINISTER.into_iter();
-        all.filter(|action| self.administers(*action)).map(Action::as_str).collect()
+        let any = |action, kind| self.administers_any(action, kind);
+        let kinds = |action| {
+            let whole = any(action, TargetKind::Gateway);
+            [
+                ("gateway", whole),
+                ("server", any(action, TargetKind::Server)),
+                ("portal", any(action, TargetKind::Portal) || self.may(action, &portal(""))),
+                (
+                    "tenant",
+                    any(action, TargetKind::Tenant) || whole && self.may(action, &tenant("")),
+                ),
+            ]
+            .into_iter()
+            .filter_map(|(kind, may)| may.then_some(kind))
+            .collect()
+        };
+        let all = Action::ADMINISTER.into_iter().filter(|action| self.administers(*action));
+        all.map(|action| (action.as_str(), kinds(action))).collect()
     }
 
     /// Refuses, with one audit record, what the administrator may not do. What they may not even see does not exist for
