@@ -216,9 +216,10 @@ impl Store {
             .bind(serde_json::to_string(vote)?)
             .execute(&mut *change)
             .await?;
-        sqlx::query("UPDATE approvals SET state = $1, expires = $2 WHERE id = $3")
+        sqlx::query("UPDATE approvals SET state = $1, expires = $2, decided = $3 WHERE id = $4")
             .bind(approval.state.as_str())
             .bind(approval.expires)
+            .bind(jiff::Timestamp::now().as_millisecond())
             .bind(id)
             .execute(&mut *change)
             .await?;

@@ -16,7 +16,7 @@ impl Store {
         let query = format!(
             "SELECT {COLUMNS}, outcome FROM approvals \
              WHERE principal = (SELECT principal FROM approvals WHERE id = $1) AND target = $2 \
-             AND id <> $1 AND votes > 0 AND state <> 'waiting' ORDER BY created DESC, id LIMIT $3"
+             AND id <> $1 AND decided IS NOT NULL AND state <> 'waiting' ORDER BY decided DESC LIMIT $3"
         );
         let mut connection = self.pool.acquire().await?;
         let rows = sqlx::query(sqlx::AssertSqlSafe(query))
