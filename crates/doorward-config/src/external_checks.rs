@@ -1,4 +1,4 @@
-//! External checks: HTTP services that the gateway asks about calls and their results.
+//! External checks: HTTP services that the gateway asks about calls, their results, and definitions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -43,6 +43,18 @@ pub enum CheckWhen {
     Before,
     /// Before its answer is returned.
     After,
+    /// When the gateway learns the definition of a tool, prompt, resource or template, or how a server describes itself.
+    Definition,
+}
+
+impl CheckWhen {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Before => "before",
+            Self::After => "after",
+            Self::Definition => "definition",
+        }
+    }
 }
 
 /// What happens when a check cannot be asked, or does not answer as it should.
@@ -205,7 +217,7 @@ fn hundreds() -> usize {
 }
 
 impl ExternalCheck {
-    /// How much of the arguments (`Before`) or the answer (`After`) it receives.
+    /// How much of the arguments (`Before`) or the answer (`After`) it receives. Definitions are not the data of anybody.
     pub fn sends(&self, when: CheckWhen) -> SendPart {
         let usual = match self.form {
             CheckForm::Presidio => SendPart::Whole,
@@ -214,6 +226,7 @@ impl ExternalCheck {
         let said = match when {
             CheckWhen::Before => self.send.arguments,
             CheckWhen::After => self.send.result,
+            CheckWhen::Definition => Some(SendPart::Whole),
         };
         said.unwrap_or(usual)
     }
@@ -249,7 +262,7 @@ impl ExternalCheck {
             wrong("url", &why);
         }
         if self.when.is_empty() {
-            wrong("when", "expected 'before', 'after' or both");
+            wrong("when", "expected one or more of 'before', 'after' and 'definition'");
         }
         if self.timeout.0.is_zero() || self.timeout.0 > LONGEST {
             wrong("timeout", "must be between 1ms and 60s");
@@ -306,8 +319,18 @@ impl ExternalCheck {
         if holds && self.when.contains(&CheckWhen::After) {
             wrong(key, "'hold' is for 'when: [before]': what a server has done cannot be held");
         }
-        if holds && self.approval.is_none() {
+        if holds && self.when.contains(&CheckWhen::Before) && self.approval.is_none() {
             wrong(key, "'hold' requires 'approval', which names the approvers");
+        }
+        let withholds = match self.form {
+            CheckForm::Presidio => {
+                matches!(presidio.action, PresidioAction::Refuse | PresidioAction::Hold)
+            }
+            CheckForm::Moderation => moderation.action != ModerationAction::Label,
+            CheckForm::Doorward | CheckForm::Opa => true,
+        };
+        if self.when.contains(&CheckWhen::Definition) && !withholds {
+            wrong(key, "'when: definition' requires 'action: refuse' or 'action: hold'");
         }
         if presidio.score > 100 {
             wrong("presidio", "'score' must be at most 100");
@@ -377,6 +400,15 @@ mod tests {
                 r#", "form": "moderation", "when": ["after"], "moderation": {"action": "hold"},
                     "approval": {"approvers": ["role:lead"]}"#,
                 &["moderation"],
+            ),
+            (r#", "form": "presidio", "when": ["definition"]"#, &["presidio"]),
+            (
+                r#", "form": "moderation", "when": ["definition"], "moderation": {"action": "label"}"#,
+                &["moderation"],
+            ),
+            (
+                r#", "form": "presidio", "when": ["definition"], "presidio": {"action": "hold"}"#,
+                &[],
             ),
             (
                 r#", "form": "moderation", "moderation": {"action": "hold"},

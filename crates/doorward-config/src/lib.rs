@@ -44,6 +44,7 @@ mod settings;
 mod sharing;
 mod stops;
 mod telemetry;
+mod tenants;
 mod tls;
 mod tool;
 mod webhooks;
@@ -111,5 +112,6 @@ pub use stops::StopSettings;
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
+pub use tenants::{TenantSettings, Tenants};
 pub use tool::ToolSettings;
 pub use webhooks::{EventSettings, WebhookFormat, WebhookSettings, Webhooks};

@@ -39,6 +39,8 @@ pub struct Settings {
     pub store_key: Option<Secret>,
     pub identity: IdentitySettings,
     pub directory: Directory,
+    /// Where the data of tenants may go, and which classes it has, by name of the tenant.
+    pub tenants: Tenants,
     pub console: ConsoleSettings,
     /// The web application for users; `portals` are what clients connect to.
     pub portal: UserPortalSettings,
@@ -103,6 +105,7 @@ impl Default for Settings {
             store_key: None,
             identity: IdentitySettings::default(),
             directory: Directory::default(),
+            tenants: Tenants::new(),
             console: ConsoleSettings::default(),
             portal: UserPortalSettings::default(),
             policy: PolicySettings::default(),
@@ -246,7 +249,9 @@ impl Settings {
                 wrong(&["webhooks", name, key], problem);
             }
         }
-        for (path, problem) in crate::external_checks::problems_of(&self.checks) {
+        let checks = crate::external_checks::problems_of(&self.checks);
+        for (path, problem) in checks.into_iter().chain(crate::tenants::problems_of(&self.tenants))
+        {
             wrong(&path, problem);
         }
         for (path, problem) in self.inspection.iter().flat_map(|it| it.problems(has_store)) {

@@ -4,6 +4,7 @@
 pub mod decide;
 mod scopes;
 pub mod targets;
+mod tenants;
 mod view;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
 pub use self::scopes::has_scopes;
+pub use self::tenants::Tenants;
 
 use doorward_config::{Explain, Settings};
 

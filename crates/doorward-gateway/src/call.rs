@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use doorward_config::TenantSettings;
 pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
 use doorward_governance::approvals::{Approval, Edits};
 use doorward_guards::inspection::Inspecting;
@@ -67,6 +68,8 @@ pub struct Call {
 pub struct Notes {
     /// Facts for policies beyond the call itself.
     pub facts: Option<Box<Facts>>,
+    /// What holds for the data of the caller's tenant.
+    pub tenant: Option<Arc<TenantSettings>>,
     /// What inspection has found in the result: findings and classes of data.
     pub returned: Option<Box<Facts>>,
     /// The running inspection of the call, and its findings.
@@ -204,6 +207,7 @@ impl Call {
         let labels = labels.chain(&self.notes.labels);
         classes.extend(labels.filter(|it| *it != "untrusted" && !it.contains('.')).cloned());
         classes.extend(self.notes.facts.iter().flat_map(|facts| facts.data.iter().cloned()));
+        classes.extend(self.notes.tenant.iter().flat_map(|tenant| tenant.data.iter().cloned()));
         (!classes.is_empty()).then(|| Arc::new(classes))
     }
 
@@ -221,6 +225,7 @@ impl Call {
             handshake_client: !self.revision.is_modern(),
             retry: self.retry.as_ref(),
             classes: self.classes(server),
+            tenant: self.notes.tenant.as_deref(),
             refused: &self.refused,
             deadline: self.notes.deadline.unwrap_or_else(|| self.deadline_at(server)),
             traceparent: self.notes.trace.as_ref().map(|trace| trace.onward().to_string()),

@@ -22,11 +22,10 @@ use tokio_util::task::TaskTracker;
 
 pub use self::about::about_doorward;
 
-use crate::access::Policies;
+use crate::access::{Policies, Tenants};
 use crate::billing::Ledger;
 use crate::exchange::Exchanges;
 use crate::life::Life;
-use crate::pins::Keeper;
 use crate::sessions::Sessions;
 use crate::stops::Emergency;
 use crate::store_sync::StoreCopy;
@@ -36,6 +35,7 @@ use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::news::News;
 use doorward_core::share::Shares;
+use doorward_definitions::Keeper;
 use doorward_guards::conversations::Conversations;
 use doorward_guards::flow::Flow;
 use doorward_guards::inspection::Active as Inspections;
@@ -105,6 +105,7 @@ pub struct Gateway {
     policies: ArcSwap<Policies>,
     /// External checks; `None` if none are configured.
     pub checks: doorward_guards::checks::Active,
+    pub(crate) tenants: Tenants,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
 }
@@ -129,7 +130,8 @@ impl Gateway {
         let limits = settings.limits.clone();
         let timeouts = settings.timeouts.clone();
         let audit = Arc::new(Audit::new(&settings.audit, store.is_some()));
-        let pins = Arc::new(Keeper::new(store.clone(), audit.clone()));
+        let metrics = Metrics::default();
+        let pins = Arc::new(Keeper::new(store.clone(), audit.clone(), metrics.checks.clone()));
         let shared = Arc::new(Shared {
             approval: pins.clone(),
             sealer: Sealer::new(settings.state_key.as_ref())?,
@@ -144,7 +146,7 @@ impl Gateway {
             cache: Cache::new(&settings.cache),
             audit,
             delegations: Arc::new(Delegations::new(store.clone(), settings.store_key.as_ref())),
-            metrics: Metrics::default(),
+            metrics,
             info: Value::from_serde(&about_doorward()),
             tasks: TaskTracker::new(),
             limits,
@@ -175,6 +177,7 @@ impl Gateway {
             approvals: News::default(),
             pins,
             checks: Default::default(),
+            tenants: Tenants::default(),
             inspection: Inspections::new(
                 settings.state_key.as_ref().or(settings.store_key.as_ref()),
             )?,
@@ -193,6 +196,7 @@ impl Gateway {
         gateway.shared.tasks.spawn(gateway.clone().watch_reviews());
         gateway.shared.tasks.spawn(gateway.clone().follow_stops());
         gateway.shared.tasks.spawn(gateway.clone().follow_names());
+        gateway.shared.tasks.spawn(gateway.clone().follow_failed_checks());
         let told = gateway.clone();
         gateway.shared.tasks.spawn(async move {
             told.telemetry.run(told.closing.clone(), || told.metrics()).await;
@@ -233,6 +237,8 @@ impl Gateway {
     /// with the server they were sent to.
     pub fn reload(&self, settings: Settings) -> Changes {
         let serving = self.life.serving.lock();
+        // Before new servers are asked what they are.
+        self.declare_checks(&settings);
         let mut changes = self.serve(&settings);
         self.declare_definitions(&settings);
         let current = self.settings.load();
@@ -260,9 +266,9 @@ impl Gateway {
         drop(current);
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
+        self.tenants.take(&settings);
         self.conversations.take(&settings);
         self.telemetry.take(&settings.telemetry);
-        self.checks.take(&settings.checks, &self.shared.http);
         self.settings.store(Arc::new(settings));
         drop(serving);
         self.life.declare();

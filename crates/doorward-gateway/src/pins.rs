@@ -1,173 +1,15 @@
-//! Which definitions of servers with pins may be served: copies of the store's decisions or of a
-//! lock file, and what is currently withheld.
-//!
-//! Until the store was read, nothing of such a server is served. A definition that is pinned on
-//! first use is stored before it is served, so that it does not count as new again after a crash.
+//! When the definitions of servers are judged again: after changes of pins, of the settings and rules for inspection, of
+//! external checks, and of other servers' names.
 
-mod inspecting;
-mod judging;
-
-use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use doorward_governance::pins::{Book, Definition, Hash, Judgement, Kind, Lock, Place};
-use doorward_guards::definitions::Definitions;
-use doorward_mcp::Value;
-use doorward_observability::audit::Audit;
-use doorward_store::{Store, StoredDefinition};
-use doorward_upstream::{Contact, Server};
-use parking_lot::RwLock;
+use doorward_config::Settings;
+use doorward_governance::pins::Lock;
+use doorward_mcp::method;
+use doorward_store::Store;
+use doorward_upstream::Server;
 
 use crate::gateway::Gateway;
-
-/// The pins of all servers.
-#[derive(Debug)]
-pub struct Keeper {
-    store: Option<Store>,
-    audit: Arc<Audit>,
-    pub definitions: Arc<Definitions>,
-    inner: RwLock<Inner>,
-}
-
-/// By server in lower case.
-#[derive(Debug, Default)]
-struct Inner {
-    /// Whether the store was read.
-    is_read: bool,
-    books: HashMap<String, Arc<Book>>,
-    /// The change count of each book when it was read.
-    seen: BTreeMap<String, i64>,
-    /// From the lock file, which replaces the store for the servers that it names.
-    locked: HashMap<String, Arc<Book>>,
-    /// Withheld definitions, by the replica that returned them.
-    withheld: HashMap<String, BTreeMap<(Place, Box<str>), Hash>>,
-    /// Definitions withheld because of their content, by list, for those without a decision.
-    refused: HashMap<String, BTreeMap<&'static str, usize>>,
-}
-
-impl Keeper {
-    pub fn new(store: Option<Store>, audit: Arc<Audit>) -> Self {
-        let inner = Inner { is_read: store.is_none(), ..Inner::default() };
-        Self { store, audit, definitions: Arc::default(), inner: RwLock::new(inner) }
-    }
-
-    /// A server's pins; `None` until they are known.
-    fn book(&self, key: &str) -> Option<Arc<Book>> {
-        let inner = self.inner.read();
-        if let Some(locked) = inner.locked.get(key) {
-            return Some(locked.clone());
-        }
-        inner.is_read.then(|| inner.books.get(key).cloned().unwrap_or_default())
-    }
-
-    /// The store, if it holds this server's pins.
-    fn store_of(&self, key: &str) -> Option<&Store> {
-        let is_locked = self.inner.read().locked.contains_key(key);
-        self.store.as_ref().filter(|_| !is_locked)
-    }
-
-    /// Whether the lock file has a server's pins.
-    pub fn is_locked(&self, server: &str) -> bool {
-        self.inner.read().locked.contains_key(&server.to_ascii_lowercase())
-    }
-
-    /// The number of withheld definitions, by server in lower case.
-    pub fn withheld(&self) -> BTreeMap<String, usize> {
-        let inner = self.inner.read();
-        let of_server = |all: &BTreeMap<(Place, Box<str>), Hash>| {
-            let mut places: Vec<&Place> = all.keys().map(|(place, _)| place).collect();
-            places.dedup();
-            places.len()
-        };
-        let counts = inner.withheld.iter().map(|(server, all)| (server.clone(), of_server(all)));
-        counts.filter(|(_, count)| *count > 0).collect()
-    }
-
-    /// Definitions withheld because of their content, besides those that await a decision.
-    pub fn refused(&self) -> usize {
-        self.inner.read().refused.values().flat_map(BTreeMap::values).sum()
-    }
-
-    /// Drops entries of servers that no longer exist.
-    fn forget_refused(&self, is_there: impl Fn(&str) -> bool) {
-        self.inner.write().refused.retain(|server, _| is_there(server));
-    }
-
-    /// Drops withheld definitions of servers that no longer exist.
-    fn retain(&self, is_there: impl Fn(&str) -> bool) {
-        self.inner.write().withheld.retain(|server, _| is_there(server));
-    }
-
-    async fn read_book(&self, store: &Store, key: &str) -> doorward_store::Result<()> {
-        let book = Arc::new(store.pin_book(key).await?.read());
-        self.inner.write().books.insert(key.to_owned(), book);
-        Ok(())
-    }
-
-    /// Reads changes from the store. Returns the affected servers; `None` for all, at first.
-    async fn take(&self, store: &Store) -> doorward_store::Result<Option<Vec<String>>> {
-        let books = store.pin_books().await?;
-        let (first, seen) = {
-            let inner = self.inner.read();
-            (!inner.is_read, inner.seen.clone())
-        };
-        let is_new = |(name, n): &(&String, &i64)| seen.get(*name) != Some(n);
-        let changed: Vec<_> = books.iter().filter(is_new).map(|(name, _)| name.clone()).collect();
-        for server in &changed {
-            self.read_book(store, server).await?;
-        }
-        let mut inner = self.inner.write();
-        inner.seen = books;
-        inner.is_read = true;
-        Ok((!first).then_some(changed))
-    }
-
-    /// Applies the pins of a lock file. Returns the servers whose pins have changed.
-    fn lock(&self, lock: &Lock) -> Vec<String> {
-        let new: HashMap<String, Arc<Book>> =
-            lock.servers().map(|name| (name.to_owned(), Arc::new(lock.book(name)))).collect();
-        let mut inner = self.inner.write();
-        let old = std::mem::replace(&mut inner.locked, new);
-        let names = old.keys().chain(inner.locked.keys().filter(|name| !old.contains_key(*name)));
-        let differs = |name: &&String| old.get(*name) != inner.locked.get(*name);
-        names.filter(differs).cloned().collect()
-    }
-
-    /// Logged once per withheld definition.
-    fn tell(&self, server: &str, drift: &StoredDefinition) {
-        self.audit.event("definition.drift", |members| {
-            members.text("server", server).text("type", &drift.key.kind);
-            members.text("name", &drift.key.name).text("era", &drift.key.era);
-            members.text("digest", &drift.hash);
-        });
-    }
-
-    /// The server's description of itself, as far as it may be served: for a server with pins never
-    /// unapproved instructions, and none withheld because of their content.
-    pub fn about(&self, server: &Server, contact: &Contact) -> (Option<Value>, Option<Value>) {
-        let about = &contact.about;
-        if !server.is_pinned() {
-            let shown = |kind, said: &Option<Value>| {
-                said.as_ref().and_then(|said| self.inspected_about(server, kind, said, false))
-            };
-            return (
-                shown(Kind::Identity, &about.info),
-                shown(Kind::Instructions, &about.instructions),
-            );
-        }
-        let Some(book) = self.book(&server.name.to_ascii_lowercase()) else { return (None, None) };
-        let shown = |kind, said: &Option<Value>| {
-            let place = Place::new(contact.era, kind, "");
-            let said = said.as_ref()?;
-            if book.judge(&place, &Definition::said(said)) == Judgement::Served {
-                return self.inspected_about(server, kind, said, true);
-            }
-            let pinned = Value::Raw(book.text(&place)?.clone());
-            self.inspected_about(server, kind, &pinned, true)
-        };
-        (shown(Kind::Identity, &about.info), shown(Kind::Instructions, &about.instructions))
-    }
-}
 
 impl Gateway {
     /// Applies the pins of the lock file to the servers that it names.
@@ -194,13 +36,68 @@ impl Gateway {
     /// An undecided definition may have been decided without being fetched again.
     async fn judge_again(&self, concerns: impl Fn(&str) -> bool) {
         for server in self.servers() {
-            if !server.is_pinned() || !concerns(&server.name.to_ascii_lowercase()) {
-                continue;
+            if server.is_pinned() && concerns(&server.name.to_ascii_lowercase()) {
+                judge_all(&server).await;
             }
-            if let Some(contact) = server.known() {
-                server.judge_about(contact.era, &contact.about).await;
-            }
-            server.renew_lists();
         }
     }
+
+    /// Applies the external checks in force. What servers have said is checked again if those of
+    /// definitions have changed.
+    pub(crate) fn declare_checks(&self, settings: &Settings) {
+        self.checks.take(&settings.checks, &self.shared.http);
+        if self.pins.use_checks(self.checks.load()) {
+            let servers = self.servers();
+            servers.iter().for_each(|server| server.renew_lists());
+            self.shared.tasks.spawn(async move {
+                for server in servers {
+                    judge_all(&server).await;
+                }
+            });
+        }
+    }
+
+    /// Asks external checks of definitions again that have failed.
+    pub(crate) async fn follow_failed_checks(self: Arc<Self>) {
+        let again = || self.pins.to_ask_again();
+        while let Some(failed) = self.closing.run_until_cancelled(again()).await {
+            for server in failed.iter().filter_map(|name| self.server(name)) {
+                judge_all(&server).await;
+            }
+        }
+    }
+
+    /// Applies the settings for definitions, and the active rules. Lists inspected under earlier
+    /// ones are inspected again.
+    pub fn declare_definitions(&self, settings: &Settings) {
+        let definitions = &self.pins.definitions;
+        definitions.names().retain(|name| self.server(name).is_some());
+        self.pins.forget_refused(|name| self.server(name).is_some());
+        if definitions.declare(settings.inspection.as_ref(), self.inspection.scanner()) {
+            self.servers().iter().for_each(|server| server.renew_lists());
+        }
+    }
+
+    /// Inspects lists again when other servers' tools are renamed: a definition may mention them,
+    /// or resemble them.
+    pub(crate) async fn follow_names(self: Arc<Self>) {
+        let names = self.pins.definitions.names();
+        while let Some(changed) = self.closing.run_until_cancelled(names.changed()).await {
+            let concerns = |server: &Server| {
+                changed.len() > 1 || !changed.contains(&server.name.to_ascii_lowercase())
+            };
+            for server in self.servers().iter().filter(|server| concerns(server)) {
+                server.catalog.invalidate(Some(method::TOOLS_CHANGED));
+            }
+            self.lists_changed();
+        }
+    }
+}
+
+/// Judges all that a server has said.
+async fn judge_all(server: &Server) {
+    if let Some(contact) = server.known() {
+        server.judge_about(contact.era, &contact.about).await;
+    }
+    server.renew_lists();
 }

@@ -99,6 +99,11 @@ pub trait Approval: Debug + Send + Sync {
         findings: &'a Findings,
     ) -> BoxFuture<'a, Approved>;
 
-    /// Checks the server's description of itself, once it is known.
-    fn about<'a>(&'a self, source: Source<'a>, about: &'a About) -> BoxFuture<'a, ()>;
+    /// Checks a server's description of itself, once it is known. `pins` is absent if it has none.
+    fn about<'a>(
+        &'a self,
+        server: &'a str,
+        pins: Option<Source<'a>>,
+        about: &'a About,
+    ) -> BoxFuture<'a, ()>;
 }

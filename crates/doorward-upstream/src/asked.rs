@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use doorward_config::TenantSettings;
 use doorward_mcp::interaction::Retry;
 use doorward_mcp::meta::Client;
 use doorward_mcp::{Object, RpcError, meta, method};
@@ -32,6 +33,8 @@ pub struct Asked<'a> {
     /// Classes of data in the request, if not every server or replica may receive all of them; they
     /// restrict the choice.
     pub classes: Option<Arc<BTreeSet<String>>>,
+    /// What holds for the data of the caller's tenant.
+    pub tenant: Option<&'a TenantSettings>,
     /// Elicitation and sampling requests that a handshake-era client answered with an error.
     pub refused: &'a [(String, RpcError)],
     pub deadline: Deadline,

@@ -176,6 +176,7 @@ impl Server {
             handshake_client: false,
             retry: None,
             classes: None,
+            tenant: None,
             refused: &[],
             tool: None,
             traceparent: None,

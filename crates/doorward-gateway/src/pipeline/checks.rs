@@ -122,7 +122,7 @@ async fn ask(
     let name = record::subject(call);
     let facts = match part {
         Part::Arguments => &call.notes.facts,
-        Part::Result | Part::Error => &call.notes.returned,
+        _ => &call.notes.returned,
     };
     let data = facts.as_ref().map(|facts| facts.data.clone()).unwrap_or_default();
     let mut subject = Subject {
@@ -145,7 +145,7 @@ async fn ask(
     if !data.is_empty() {
         let facts = match part {
             Part::Arguments => &mut call.notes.facts,
-            Part::Result | Part::Error => &mut call.notes.returned,
+            _ => &mut call.notes.returned,
         };
         facts.get_or_insert_default().data = data;
     }

@@ -33,6 +33,7 @@ impl Stage for Routing {
                 Era::Handshake => RpcError::method_not_found(&call.method),
             });
         }
+        call.notes.tenant = gateway.tenants.of(&call.caller.principal.who);
         match server_of(gateway, call) {
             Ok(found) => route(gateway, call, found),
             // It may be a name that was rewritten, of lists that were not fetched yet.

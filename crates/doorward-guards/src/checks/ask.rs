@@ -16,12 +16,15 @@ use http::header::{ACCEPT, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Full};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::readers::{ask_moderation, ask_presidio, read_moderation, read_presidio};
-use super::subject::{Subject, TooLong};
+use super::subject::{Part, Subject, TooLong};
 use super::texts::{Text, texts};
 use super::verdict::{Action, Verdict, read, read_opa};
+
+/// How long the definitions of a list wait for others to be checked.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
 /// Why there is no verdict.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,7 +110,7 @@ impl Check {
             Ok(None) => return (None, Ok(Verdict::new(Action::Allow))),
             Err(failed) => return (None, Err(failed)),
         };
-        let Ok(_place) = self.places.try_acquire() else {
+        let Some(_place) = self.place(subject).await else {
             let most = self.settings.concurrency;
             return (None, Err(Failed::new("overloaded", format!("{most} requests at a time"))));
         };
@@ -130,6 +133,17 @@ impl Check {
             None => {}
         }
         (Some(digest), verdict)
+    }
+
+    /// A place among the requests at a time. A list of definitions comes all at once, and waits for its turn.
+    async fn place(&self, subject: &Subject<'_>) -> Option<SemaphorePermit<'_>> {
+        match subject.part {
+            Part::Definition => {
+                let waiting = self.places.acquire();
+                tokio::time::timeout(LONGEST_WAIT, waiting).await.ok()?.ok()
+            }
+            _ => self.places.try_acquire().ok(),
+        }
     }
 
     /// What is sent; `None` if a check that reads texts has nothing to read.
@@ -242,6 +256,13 @@ impl Check {
 
     /// The verdict with the approvers of the settings, where the answer names none.
     fn completed(&self, subject: &Subject<'_>, mut verdict: Verdict) -> Result<Verdict, String> {
+        if subject.part == Part::Definition {
+            return match verdict.action {
+                Action::Change => Err("'change' of a definition, which is not possible".into()),
+                // By whoever may accept definitions.
+                _ => Ok(verdict),
+            };
+        }
         if verdict.action != Action::Hold {
             return Ok(verdict);
         }

@@ -1,10 +1,11 @@
-//! External checks: services of the operator's that are asked about calls and their answers, and that may refuse, change,
-//! hold or label them.
+//! External checks: services of the operator's that are asked about calls, their answers and definitions, and that may refuse,
+//! change, hold or label them.
 //!
 //! [`Checks::ask`] asks those that concern a call, in their order, those of one order at the same time. It changes the
 //! subject as they say, and returns what each said; what that means for the call is the gateway's to carry out.
 
 mod ask;
+mod definition;
 mod merge;
 mod readers;
 mod report;
@@ -25,6 +26,7 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 
 pub use self::ask::{Check, Failed};
+pub use self::definition::{DefinitionSubject, Judged};
 pub use self::report::{Refused, Report, is_same_kind, told};
 pub use self::subject::{Mask, Part, Subject};
 pub use self::verdict::{Action, Verdict};

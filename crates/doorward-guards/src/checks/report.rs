@@ -53,10 +53,10 @@ impl Refused {
     }
 }
 
-/// All that was said of a call, for its audit record: a JSON array.
+/// All that was said of a call or a definition, for its audit record: a JSON array.
 pub fn told(reports: &[Report]) -> String {
     let all = reports.iter().map(|report| {
-        let when = if report.when == CheckWhen::Before { "before" } else { "after" };
+        let when = report.when.as_str();
         let mut one = json!({ "check": &*report.check, "when": when, "action": report.action });
         if !report.reason.is_empty() {
             one["reason"] = json!(report.reason);

@@ -15,6 +15,8 @@ pub enum Part {
     Result,
     /// The server's error: `code`, `message`, `data`.
     Error,
+    /// The definition of a tool, prompt, resource or template, or how a server describes itself.
+    Definition,
 }
 
 impl Part {
@@ -23,6 +25,7 @@ impl Part {
             Self::Arguments => "arguments",
             Self::Result => "result",
             Self::Error => "error",
+            Self::Definition => "definition",
         }
     }
 }
@@ -36,7 +39,7 @@ pub struct TooLong;
 
 /// A call, or the answer to one, and what is known of it.
 pub struct Subject<'a> {
-    /// The id of the call.
+    /// The id of the call; for a definition, of the question.
     pub call: &'a str,
     pub server: &'a str,
     pub method: &'a str,
@@ -58,6 +61,7 @@ impl Subject<'_> {
         match self.part {
             Part::Arguments => CheckWhen::Before,
             Part::Result | Part::Error => CheckWhen::After,
+            Part::Definition => CheckWhen::Definition,
         }
     }
 
@@ -91,20 +95,17 @@ impl Subject<'_> {
     pub(super) fn request(&self, send: SendPart) -> Result<Object, TooLong> {
         let mut request = Object::from_serde(&self.about).unwrap_or_default();
         request.set("version", Value::number(1));
-        let when = match self.when() {
-            CheckWhen::Before => "before",
-            CheckWhen::After => "after",
-        };
-        for (name, value) in
-            [("when", when), ("call", self.call), ("server", self.server), ("method", self.method)]
-        {
-            request.set(name, value);
-        }
+        request.set("when", self.when().as_str());
+        request.set("server", self.server);
         if let Some(name) = self.name {
             request.set("name", name);
         }
-        for (name, set) in [("data", &self.data), ("labels", &self.labels)] {
-            request.set(name, Value::from_serde(&json!(set)));
+        if self.part != Part::Definition {
+            request.set("call", self.call);
+            request.set("method", self.method);
+            for (name, set) in [("data", &self.data), ("labels", &self.labels)] {
+                request.set(name, Value::from_serde(&json!(set)));
+            }
         }
         match send {
             // Numbers stay as they are written.

@@ -143,6 +143,11 @@ impl Definitions {
         self.terms.load().withholds
     }
 
+    /// Whether the settings accept a definition with this digest, whatever holds it.
+    pub fn accepts(&self, server: &str, name: &str, digest: &str) -> bool {
+        self.terms.load().of(server, name).accepted.contains(digest)
+    }
+
     /// The names of servers' tools.
     pub fn names(&self) -> &Names {
         &self.names

@@ -144,11 +144,11 @@ impl Inspected {
     }
 }
 
-fn data_of(class: &str) -> String {
+pub(super) fn data_of(class: &str) -> String {
     format!("data of class '{class}'")
 }
 
-fn refuse(code: &'static str, what: String, place: &Place) -> Verdict {
+pub(super) fn refuse(code: &'static str, what: String, place: &Place) -> Verdict {
     // A name that is the finding itself is not told.
     let pointer = match place.in_name {
         true => &place.pointer[..place.pointer.rfind('/').unwrap_or_default()],

@@ -12,6 +12,7 @@ mod message;
 mod opaque;
 mod parts;
 mod plan;
+mod split;
 mod tokens;
 mod watch;
 

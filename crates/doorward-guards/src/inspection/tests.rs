@@ -331,3 +331,50 @@ fn answers_of_users_keep_the_keys_that_a_server_has_chosen() {
         json!({ "taskId": "dana@example.com", "inputResponses": { "q": { "card": "[CARD]" } } });
     assert_eq!(params.to_serde(), expected);
 }
+
+/// What a server sends during a call, as it is passed on.
+fn passed(settings: serde_json::Value, sent: &[(&str, serde_json::Value)]) -> (Watch, Vec<String>) {
+    let watch = Watch::new(guard(settings));
+    let pass = |(method, params): &(&str, serde_json::Value)| {
+        let passed = doorward_core::Filter::pass(&watch, method, object(params));
+        passed.map_or_else(String::new, |passed| passed.to_serde().to_string())
+    };
+    let all = sent.iter().map(pass).collect();
+    (watch, all)
+}
+
+#[test]
+fn what_is_split_over_notifications_is_found_and_its_rest_masked() {
+    use doorward_mcp::method::{LOG, PROGRESS};
+    let log = |logger: &str, text: &str| {
+        (LOG, json!({ "level": "info", "logger": logger, "data": text }))
+    };
+    let progress =
+        |text: &str| (PROGRESS, json!({ "progressToken": 7, "progress": 1, "message": text }));
+    let mask = json!({ "results": { "data": { "classes": { "card": "mask" } } } });
+    let (watch, all) = passed(
+        mask.clone(),
+        &[
+            log("a", "the card is 4111 1111"),
+            // Other loggers and progress come between.
+            log("b", "nothing"),
+            progress("half"),
+            log("a", " 1111 1111 and 5500 0000 0000 0004, thanks"),
+            progress(" 4111 11"),
+            progress("11 1111 1111"),
+        ],
+    );
+    let (found, refused) = watch.take();
+    assert!(refused.is_none() && found.data[&("card".to_owned(), "mask")] == 3, "{found:?}");
+    assert!(all[0].contains("4111 1111") && all[1].contains("nothing"), "{all:?}");
+    assert!(all[3].contains("[CARD] and [CARD], thanks"), "{all:?}");
+    assert!(all[5].contains("[CARD]") && !all[5].contains("1111"), "{all:?}");
+    // Texts that do not continue each other are as they were.
+    let (watch, all) = passed(mask, &[log("a", "4111 1111"), log("b", "1111 1111")]);
+    assert!(watch.take().0.is_empty() && all[1].contains("1111 1111"), "{all:?}");
+    let refuse = json!({ "results": { "data": { "classes": { "card": "refuse" } } } });
+    let split = [progress("4111 1111"), progress(" 1111 1111"), log("a", "after")];
+    let (watch, all) = passed(refuse, &split);
+    assert_eq!(watch.take().1.unwrap().code, codes::DATA);
+    assert!(all[1].contains("progressToken") && !all[1].contains("message"), "{all:?}");
+}

@@ -4,7 +4,8 @@ use doorward_core::Filter;
 use doorward_mcp::{Object, method};
 use parking_lot::Mutex;
 
-use super::found::{Found, Refused, Verdict};
+use super::found::{Found, Inspected, Refused, Verdict};
+use super::split::Ends;
 use super::{Guard, LARGE};
 
 /// Inspects the notifications of one call, and remembers what was found in them.
@@ -12,11 +13,12 @@ use super::{Guard, LARGE};
 pub struct Watch {
     guard: Guard,
     found: Mutex<(Found, Option<Refused>)>,
+    ends: Mutex<Ends>,
 }
 
 impl Watch {
     pub fn new(guard: Guard) -> Self {
-        Self { guard, found: Mutex::default() }
+        Self { guard, found: Mutex::default(), ends: Mutex::default() }
     }
 
     /// What was found until now, and why a notification was refused, if one was.
@@ -37,12 +39,18 @@ impl Filter for Watch {
             bare.retain(|name| matches!(name, b"progressToken" | b"progress" | b"total"));
             bare
         });
-        let (inspected, passed) = self.guard.notification(params);
+        let (inspected, mut passed) = self.guard.notification(params.clone());
+        let split = passed
+            .as_mut()
+            .and_then(|passed| self.ends.lock().follow(&self.guard, method, &params, passed));
+        let is_split_refused = split.as_ref().is_some_and(Inspected::is_refused);
         let mut found = self.found.lock();
-        found.0.add(inspected.found);
-        if let Verdict::Refuse(refused) = inspected.verdict {
-            found.1.get_or_insert(refused);
+        for inspected in std::iter::once(inspected).chain(split) {
+            found.0.add(inspected.found);
+            if let Verdict::Refuse(refused) = inspected.verdict {
+                found.1.get_or_insert(refused);
+            }
         }
-        passed.or(bare)
+        passed.filter(|_| !is_split_refused).or(bare)
     }
 }

@@ -24,7 +24,7 @@ struct CheckFailureLabels {
 }
 
 /// Durations, results and failures of checks.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct CheckMetrics {
     seconds: Family<CheckLabels, Histogram, fn() -> Histogram>,
     answers: Family<CheckAnswerLabels, Counter>,

@@ -23,11 +23,9 @@ impl Server {
         Some(Source { server: &self.name, replica: self.tag(), era, on_new })
     }
 
-    /// Checks the server's description of itself, if it has pins.
+    /// Checks the server's description of itself.
     pub async fn judge_about(&self, era: Era, about: &About) {
-        if let Some(source) = self.source(era) {
-            self.shared.approval.about(source, about).await;
-        }
+        self.shared.approval.about(&self.name, self.source(era), about).await;
     }
 
     /// The items of a list that may be served: approved ones, and of names that look alike the

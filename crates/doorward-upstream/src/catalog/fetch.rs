@@ -49,6 +49,8 @@ pub async fn list(
             method: kind.method,
             retry: None,
             refused: &[],
+            // A list has no data of anybody.
+            tenant: None,
             deadline: Deadline::within(server.shared.timeouts.own_request()),
             ..caller.clone()
         };

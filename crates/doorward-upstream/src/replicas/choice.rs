@@ -79,8 +79,10 @@ impl Server {
 
     /// Whether this replica may receive the data of a request.
     pub(super) fn may_receive(&self, asked: &Asked<'_>) -> bool {
+        let region = self.settings.region.as_deref();
         let classes = asked.classes.as_ref();
-        classes.is_none_or(|classes| classes.iter().all(|class| self.settings.may_receive(class)))
+        asked.tenant.is_none_or(|tenant| tenant.may_use(region))
+            && classes.is_none_or(|it| it.iter().all(|class| self.settings.may_receive(class)))
     }
 
     /// Whether a call that one replica could not take may go to another.
@@ -199,7 +201,7 @@ fn is_among(member: &Arc<Server>, tried: &[Arc<Server>]) -> bool {
 /// Whether some replica may receive the data of a request, and one of those can be reached. No
 /// other is called instead.
 fn permitted(groups: &Groups, asked: &Asked<'_>) -> Result<(), Failure> {
-    if asked.classes.is_none() {
+    if asked.classes.is_none() && asked.tenant.is_none() {
         return Ok(());
     }
     let mut permitted = groups.all().filter(|member| member.may_receive(asked)).peekable();
@@ -217,12 +219,20 @@ fn permitted(groups: &Groups, asked: &Asked<'_>) -> Result<(), Failure> {
 }
 
 fn not_permitted(asked: &Asked<'_>, who: &str) -> Failure {
-    let classes = asked.classes.as_deref().into_iter().flatten();
-    let classes = classes.map(String::as_str).collect::<Vec<_>>().join(", ");
-    let message = format!("{who} may receive data of all these classes: {classes}");
+    let listed = |all: &mut dyn Iterator<Item = &str>| all.collect::<Vec<_>>().join(", ");
+    let mut needs = Vec::new();
+    if let Some(regions) = asked.tenant.and_then(|tenant| tenant.regions.as_ref()) {
+        let regions = listed(&mut regions.iter().map(|region| &*region.0));
+        needs.push(format!("is in the regions of the caller's tenant ({regions})"));
+    }
+    if let Some(classes) = &asked.classes {
+        let classes = listed(&mut classes.iter().map(String::as_str));
+        needs.push(format!("may receive data of all these classes: {classes}"));
+    }
+    let needs = needs.join(" and ");
     let message = match who {
-        "The server" => format!("{who} may not receive data of one of these classes: {classes}"),
-        _ => message,
+        "The server" => format!("The call needs a server that {needs}"),
+        who => format!("{who} {needs}"),
     };
     Failure::new(Kind::DataNotPermitted, message)
 }

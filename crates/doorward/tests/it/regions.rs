@@ -128,6 +128,66 @@ fn a_server_without_replicas_is_not_sent_what_it_may_not_have() {
 }
 
 #[test]
+fn calls_of_a_tenant_stay_in_its_regions() {
+    let ((_eu, eu), (us_server, us)) = (replica(Era::Modern, "eu"), replica(Era::Modern, "us"));
+    let gateway = Gateway::start(&format!(
+        "tenants: {{clinic: {{regions: [\"e*\"]}}, lab: {{data: [health]}}}}\nservers:\n  \
+         s: {{replicas: [{{url: \"{}\", region: eu}}, {{url: \"{}\", region: us}}], {QUICK}}}\n  \
+         abroad: {{url: \"{}\", region: us}}\n  nowhere: {{url: \"{}\"}}\n  \
+         open: {{url: \"{}\", data_classes: [public]}}\n",
+        eu.url(),
+        us.url(),
+        us.url(),
+        us.url(),
+        us.url()
+    ));
+    let replicas = |gateway: &Gateway| -> Vec<Value> {
+        let states = gateway.states();
+        let of = states.as_array().unwrap().iter().find(|it| it["name"] == "s").unwrap();
+        of["replicas"].as_array().unwrap().clone()
+    };
+    wait_for("all are up", || replicas(&gateway).iter().all(|one| one["state"] == "up"));
+    let key = |user: &str, tenant: &str| {
+        gateway.told(&["principals", "set", "user", user, "--tenant", tenant]);
+        gateway.key(&["--user", user])
+    };
+    let (ann, bob, cy) = (key("ann", "clinic"), key("bob", "other"), key("cy", "lab"));
+    let at =
+        |server: &str, key: &str| Modern::new(&gateway, &format!("/mcp/{server}")).bearing(key);
+    for key in [&ann, &bob, &cy] {
+        let client = at("s", key);
+        wait_for("the key is known", || client.ask("tools/list", json!({})).status == 200);
+    }
+    let before = us_server.calls();
+    for _ in 0..20 {
+        assert_eq!(at("s", &ann).call("get", json!({})).text(), "eu");
+    }
+    for server in ["abroad", "nowhere"] {
+        // Lists have no data of callers.
+        let listed = at(server, &ann).ask("tools/list", json!({})).result();
+        assert_eq!(listed["tools"].as_array().unwrap().len(), 3, "{server}");
+        let refused = at(server, &ann).call("get", json!({}));
+        assert_eq!(refused.kind(), "data_not_permitted", "{server}: {}", refused.body);
+        assert!(refused.body.contains("regions of the caller's tenant (e*)"), "{}", refused.body);
+    }
+    assert_eq!(us_server.calls(), before);
+    for server in ["abroad", "nowhere", "open"] {
+        assert_eq!(at(server, &bob).call("get", json!({})).text(), "us", "{server}");
+    }
+    wait_for("others go anywhere", || at("s", &bob).call("get", json!({})).text() == "us");
+    // What all calls of a tenant carry.
+    let refused = at("open", &cy).call("get", json!({}));
+    assert_eq!(refused.kind(), "data_not_permitted", "{}", refused.body);
+    assert!(refused.body.contains("classes: health"), "{}", refused.body);
+    let before = us_server.calls();
+    eu.is(Mood::Shut);
+    wait_for("it is known to be down", || replicas(&gateway)[0]["state"] == "down");
+    let refused = at("s", &ann).call("get", json!({}));
+    assert_eq!(refused.kind(), "data_not_permitted", "{}", refused.body);
+    assert_eq!(us_server.calls(), before);
+}
+
+#[test]
 fn policies_see_where_a_server_is_and_what_it_may_have() {
     let ((_eu, eu), (_us, us)) = (replica(Era::Modern, "eu"), replica(Era::Modern, "us"));
     let folder = crate::support::folder();

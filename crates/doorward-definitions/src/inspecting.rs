@@ -2,19 +2,16 @@
 //! each once.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use doorward_config::Settings;
 use doorward_governance::pins::{Definition, Kind as Pinned};
 use doorward_guards::definitions::{Judged, Kind, Withheld};
-use doorward_mcp::{Object, Value, method};
+use doorward_mcp::{Object, Value};
 use doorward_observability::audit::Audit;
 use doorward_upstream::Server;
 use doorward_upstream::approval::{Finding, Findings};
 use doorward_upstream::catalog::Item;
 
 use super::Keeper;
-use crate::gateway::Gateway;
 
 impl Keeper {
     /// Inspects a list, off the threads that serve calls. If this fails, the list is withheld.
@@ -52,10 +49,11 @@ impl Keeper {
             }
             (items, findings)
         });
-        let Ok((items, findings)) = inspecting.await else {
+        let Ok((items, mut findings)) = inspecting.await else {
             tracing::error!(server, list, "a list could not be inspected and is not served");
             return Default::default();
         };
+        self.check_list(server, kind, &items, &mut findings).await;
         let is_withheld =
             |finding: &&Finding| finding.refuse.is_some() || finding.hold.is_some() && !has_pins;
         let withheld = findings.values().filter(is_withheld).count();
@@ -66,11 +64,7 @@ impl Keeper {
         (items, findings)
     }
 
-    fn judge_about(&self, server: &str, kind: Pinned, said: &Value) -> Judged {
-        let kind = match kind {
-            Pinned::Instructions => Kind::Instructions,
-            _ => Kind::Identity,
-        };
+    fn judge_about(&self, server: &str, kind: Kind, said: &Value) -> Judged {
         let bytes = said.to_bytes();
         let json = String::from_utf8_lossy(&bytes);
         let digest = || Definition::said(said).core.to_string();
@@ -79,9 +73,27 @@ impl Keeper {
         judged
     }
 
+    /// Why a server's description of itself is withheld, by inspection and by external checks.
+    fn withheld_about(
+        &self,
+        server: &str,
+        kind: Kind,
+        judged: &Judged,
+        said: &Value,
+    ) -> Option<Withheld> {
+        let checked = self.checked_about(server, kind, said);
+        match (&judged.withheld, checked) {
+            (Some(refused @ Withheld::Refuse(_)), _) => Some(refused.clone()),
+            (_, Some(checked)) => Some(checked),
+            (inspected, None) => inspected.clone(),
+        }
+    }
+
     /// Whether a server's description of itself is withheld until somebody accepts it.
     pub(super) fn is_held_about(&self, server: &str, kind: Pinned, said: &Value) -> bool {
-        matches!(self.judge_about(server, kind, said).withheld, Some(Withheld::Hold(_)))
+        let kind = kind_of_about(kind);
+        let judged = self.judge_about(server, kind, said);
+        matches!(self.withheld_about(server, kind, &judged, said), Some(Withheld::Hold(_)))
     }
 
     /// A server's description of itself, as it may be served. A pinned one was accepted.
@@ -92,8 +104,9 @@ impl Keeper {
         said: &Value,
         is_pinned: bool,
     ) -> Option<Value> {
+        let kind = kind_of_about(kind);
         let judged = self.judge_about(&server.name, kind, said);
-        match judged.withheld {
+        match self.withheld_about(&server.name, kind, &judged, said) {
             Some(Withheld::Hold(_)) if is_pinned => {}
             Some(_) => return None,
             None => {}
@@ -105,31 +118,11 @@ impl Keeper {
     }
 }
 
-impl Gateway {
-    /// Applies the settings for definitions, and the active rules. Lists inspected under earlier
-    /// ones are inspected again.
-    pub fn declare_definitions(&self, settings: &Settings) {
-        let definitions = &self.pins.definitions;
-        definitions.names().retain(|name| self.server(name).is_some());
-        self.pins.forget_refused(|name| self.server(name).is_some());
-        if definitions.declare(settings.inspection.as_ref(), self.inspection.scanner()) {
-            self.servers().iter().for_each(|server| server.renew_lists());
-        }
-    }
-
-    /// Inspects lists again when other servers' tools are renamed: a definition may mention them,
-    /// or resemble them.
-    pub(crate) async fn follow_names(self: Arc<Self>) {
-        let names = self.pins.definitions.names();
-        while let Some(changed) = self.closing.run_until_cancelled(names.changed()).await {
-            let concerns = |server: &Server| {
-                changed.len() > 1 || !changed.contains(&server.name.to_ascii_lowercase())
-            };
-            for server in self.servers().iter().filter(|server| concerns(server)) {
-                server.catalog.invalidate(Some(method::TOOLS_CHANGED));
-            }
-            self.lists_changed();
-        }
+/// What a server says of itself, by the kind of its pin.
+pub(super) fn kind_of_about(kind: Pinned) -> Kind {
+    match kind {
+        Pinned::Instructions => Kind::Instructions,
+        _ => Kind::Identity,
     }
 }
 

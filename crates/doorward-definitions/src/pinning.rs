@@ -10,6 +10,7 @@ use doorward_upstream::catalog::Item;
 use futures_util::future::BoxFuture;
 
 use super::Keeper;
+use super::inspecting::kind_of_about;
 
 const META: &str = "_meta";
 
@@ -153,7 +154,7 @@ impl Keeper {
 
 impl Approval for Keeper {
     fn withholds(&self) -> bool {
-        self.definitions.withholds()
+        self.definitions.withholds() || self.checking.is_on()
     }
 
     fn inspect<'a>(
@@ -212,13 +213,22 @@ impl Approval for Keeper {
         })
     }
 
-    fn about<'a>(&'a self, source: Source<'a>, about: &'a About) -> BoxFuture<'a, ()> {
+    fn about<'a>(
+        &'a self,
+        server: &'a str,
+        pins: Option<Source<'a>>,
+        about: &'a About,
+    ) -> BoxFuture<'a, ()> {
         Box::pin(async move {
             for (kind, said) in
                 [(Kind::Identity, &about.info), (Kind::Instructions, &about.instructions)]
             {
+                if let Some(said) = said {
+                    self.check_about(server, kind_of_about(kind), said).await;
+                }
+                let Some(source) = pins else { continue };
                 let is_held =
-                    said.as_ref().is_some_and(|said| self.is_held_about(source.server, kind, said));
+                    said.as_ref().is_some_and(|said| self.is_held_about(server, kind, said));
                 let said: Vec<_> = said
                     .iter()
                     .map(|said| (Place::new(source.era, kind, ""), Definition::said(said)))

@@ -1,6 +1,8 @@
 //! External checks: what the gateway sends them, what their verdicts can do, and what happens when one misbehaves.
 #![allow(clippy::unwrap_used)]
 
+mod definitions;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
