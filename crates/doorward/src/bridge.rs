@@ -31,7 +31,7 @@ use self::lines::{Lines, write_lines};
 use self::session::Session;
 use crate::cli::{Connect, LogFormat};
 use crate::client::{self, Mirrors};
-use crate::commands::Failed;
+use crate::commands::{Exit, Failed};
 use crate::logging;
 
 /// Maximum number of requests in progress; further ones wait on standard input.
@@ -45,7 +45,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 pub async fn run(options: Connect) -> Result<(), Failed> {
     logging::start(&options.log, LogFormat::Auto)?;
-    let endpoint = client::endpoint(&options.url, &options.headers, &options.credential)?;
+    let mut credential = options.credential;
+    if let Some(variable) = &options.key_env {
+        let missing = || format!("the variable {variable} of --key-env is not set");
+        let key = std::env::var(variable).map_err(|_| Failed::new(Exit::Usage, missing()))?;
+        credential.key = Some(key);
+    }
+    let endpoint = client::endpoint(&options.url, &options.headers, &credential)?;
     let (out, queue) = mpsc::channel(QUEUE);
     let writing = tokio::spawn(write_lines(stdout(), queue));
     let bridge = Arc::new(Bridge {

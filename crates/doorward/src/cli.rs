@@ -3,6 +3,7 @@
 mod apply;
 mod approvals;
 mod audit;
+mod clients;
 mod credits;
 mod evidence;
 mod flow;
@@ -33,6 +34,9 @@ use crate::terminal;
 pub use self::apply::{Apply, Export};
 pub use self::approvals::Approvals;
 pub use self::audit::{Audit, ExportForm, Span, Trust};
+pub use self::clients::{
+    AuthWay, ClientFile, Clients, ScopeOf, SetUp, ShowClient, StatusOfClients, UndoClient,
+};
 pub use self::credits::{Credits, Each, Usage, UsageForm, Whose};
 pub use self::evidence::Evidence;
 pub use self::flow::{Flow, FlowOf};
@@ -50,9 +54,7 @@ pub use self::servers::{
 
 pub use self::scan::Scan;
 pub use self::stop::{How, Named, OfServer, Stop};
-pub use self::stored::{
-    Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
-};
+pub use self::stored::{CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing};
 pub use self::using::{Ask, Call, Connect, Portals, Tools};
 pub use self::webhooks::Webhooks;
 
@@ -194,7 +196,7 @@ pub enum Command {
     /// List and revoke OAuth grants of users
     #[command(subcommand)]
     Grants(Grants),
-    /// List and remove OAuth clients that registered themselves
+    /// Set up MCP clients on this computer, and restore them; list and remove OAuth clients that registered themselves
     #[command(subcommand)]
     Clients(Clients),
     /// Create, update and delete what is created at run time from files, after showing a plan

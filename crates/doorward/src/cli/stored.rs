@@ -80,24 +80,6 @@ pub enum Grants {
     },
 }
 
-#[derive(Debug, Subcommand)]
-pub enum Clients {
-    /// List the clients
-    List {
-        #[command(flatten)]
-        kept: Kept,
-        #[arg(long)]
-        json: bool,
-    },
-    /// Remove a client and revoke its grants
-    Remove {
-        #[command(flatten)]
-        kept: Kept,
-        #[arg(value_name = "ID")]
-        id: String,
-    },
-}
-
 #[derive(Debug, Args)]
 pub struct CreateKey {
     #[command(flatten)]

@@ -1,15 +1,14 @@
-//! `doorward grants` and `doorward clients`: which clients may act on behalf of which users.
+//! `doorward grants`: which clients may act on behalf of which users.
 
 use std::io::Write;
 
-use doorward_admin::Paging;
-use doorward_admin::service::{ById, clients, grants};
+use doorward_admin::service::{ById, grants};
 use doorward_store::now;
 
 use super::Failed;
 use super::keys::date;
 use crate::administer::place;
-use crate::cli::{Clients, Grants};
+use crate::cli::Grants;
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Grants) -> Result<(), Failed> {
@@ -41,36 +40,6 @@ pub async fn run(options: Grants) -> Result<(), Failed> {
             let grant = place(&kept).await?.call(&grants::REVOKE, ById { id }).await?;
             let (user, client) = (one_line(&grant.subject), one_line(&grant.client_name));
             writeln!(out, "revoked {} of {user} with {client}", grant.id)?;
-        }
-    }
-    Ok(())
-}
-
-pub async fn run_clients(options: Clients) -> Result<(), Failed> {
-    let mut out = std::io::stdout().lock();
-    match options {
-        Clients::List { kept, json } => {
-            let clients = place(&kept).await?.list(&clients::LIST, &Paging::default()).await?;
-            if json {
-                terminal::json(&mut out, &clients)?;
-                return Ok(());
-            }
-            let mut rows = vec![["ID", "NAME", "REGISTERED", "LAST CONSENT"].map(str::to_owned)];
-            for client in &clients {
-                let name = &client.registration;
-                rows.push([
-                    client.id.clone(),
-                    one_line(name["client_name"].as_str().unwrap_or_default()),
-                    date(client.created),
-                    client.used.map_or_else(|| "never".into(), date),
-                ]);
-            }
-            terminal::table(&mut out, &rows)?;
-        }
-        Clients::Remove { kept, id } => {
-            let wanted = ById { id: id.clone() };
-            place(&kept).await?.call(&clients::REMOVE, wanted).await?;
-            writeln!(out, "removed {} and revoked its grants", one_line(&id))?;
         }
     }
     Ok(())

@@ -5,6 +5,7 @@ pub mod approvals;
 pub mod audit;
 pub mod call;
 pub mod check;
+pub mod clients;
 pub mod credentials;
 pub mod credits;
 pub mod evidence;

@@ -4,6 +4,8 @@ use std::io::Write;
 
 use doorward_admin::Paging;
 use doorward_admin::service::portals;
+use doorward_clients::Client;
+use doorward_clients::snippet::{Auth, Peer, Snippet, snippet};
 use serde_json::{Value, json};
 
 use super::{Exit, Failed};
@@ -40,48 +42,35 @@ pub async fn run(options: Portals) -> Result<(), Failed> {
     let unknown = || Failed::new(Exit::Failure, format!("there is no portal '{name}'"));
     let portal = all.iter().find(named).ok_or_else(unknown)?;
     let url = portal["url"].as_str().unwrap_or_default();
+    let made = snippets(&name, url);
     if options.json {
-        writeln!(out, "{:#}", snippets(&name, url))?;
+        writeln!(out, "{:#}", json_of(&name, url, &made))?;
         return Ok(());
     }
-    let key = "With an API key, add: --header \"Authorization: Bearer $DOORWARD_KEY\"";
-    writeln!(out, "Claude Code\n  claude mcp add --transport http {name} {url}\n  {key}\n")?;
-    for (client, file, snippet) in files(&name, url) {
-        writeln!(out, "{client} ({file})\n  {snippet}\n")?;
+    for (client, snippet) in made {
+        let place = snippet.file.map(|file| format!(" ({file})")).unwrap_or_default();
+        let text = snippet.text.replace('\n', "\n  ");
+        writeln!(out, "{}{place}\n  {}\n", client.name(), terminal::harmless(&text))?;
     }
     writeln!(
         out,
-        "Clients that can log in need only the URL; for others, put the key into\n  \
-         \"headers\": {{ \"Authorization\": \"Bearer …\" }}"
+        "'doorward clients setup CLIENT --url {url}' writes a client's file. Clients that can log in need only the URL;\n\
+         'doorward clients show CLIENT --url {url} --auth key' prints the same with a key."
     )?;
     Ok(())
 }
 
-/// The entries for the configuration files of clients.
-fn files(name: &str, url: &str) -> [(&'static str, &'static str, Value); 4] {
-    [
-        (
-            "Claude Desktop",
-            "claude_desktop_config.json",
-            json!({ "mcpServers": { name: { "command": "doorward", "args": ["connect", url] } } }),
-        ),
-        ("Cursor", "~/.cursor/mcp.json", json!({ "mcpServers": { name: { "url": url } } })),
-        (
-            "Windsurf",
-            "~/.codeium/windsurf/mcp_config.json",
-            json!({ "mcpServers": { name: { "serverUrl": url } } }),
-        ),
-        (
-            "VS Code",
-            ".vscode/mcp.json",
-            json!({ "servers": { name: { "type": "http", "url": url } } }),
-        ),
-    ]
+/// What to give to each client.
+fn snippets(name: &str, url: &str) -> Vec<(Client, Snippet)> {
+    let made = |client| (client, snippet(Peer::Client(client), url, name, Auth::None));
+    Client::ALL.map(made).into()
 }
 
-fn snippets(name: &str, url: &str) -> Value {
-    let files = files(name, url).map(
-        |(client, file, snippet)| json!({ "client": client, "file": file, "snippet": snippet }),
-    );
-    json!({ "name": name, "url": url, "clients": files })
+fn json_of(name: &str, url: &str, made: &[(Client, Snippet)]) -> Value {
+    let clients = made.iter().map(|(client, made)| {
+        // The contents of a JSON file as JSON, anything else as text.
+        let content = serde_json::from_str(&made.text).unwrap_or_else(|_| json!(made.text));
+        json!({ "client": client.name(), "file": made.file, "snippet": content, "link": made.link })
+    });
+    json!({ "name": name, "url": url, "clients": clients.collect::<Vec<_>>() })
 }

@@ -21,6 +21,7 @@ const APPLY: &str = include_str!("../../../../docs/apply.md");
 const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
 const CHECKS: &str = include_str!("../../../../docs/checks.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
+const CLIENTS: &str = include_str!("../../../../docs/clients.md");
 const RELIABILITY: &str = include_str!("../../../../docs/reliability.md");
 const REPLICAS: &str = include_str!("../../../../docs/replicas.md");
 const PACKAGES: &str = include_str!("../../../../docs/packages.md");
@@ -73,6 +74,7 @@ impl Reader {
             .args(["-c", &format!("set -e; {line}")])
             .current_dir(self.gateway.folder.path())
             .env("PATH", path)
+            .env("HOME", self.gateway.folder.path())
             .env("DOORWARD_STORE", store_in(self.gateway.folder.path()))
             .env("DOORWARD_URL", self.gateway.url("/mcp"))
             .env("DOORWARD_ORIGIN", self.gateway.url(""))
@@ -164,6 +166,16 @@ fn the_folder_for_gitops_is_applied() {
     assert!(plan.contains("+ portal support") && plan.contains("+ policies"), "{plan}");
     reader.run(&format!("{words} --yes"));
     assert_eq!(reader.run(&format!("{words} --check")), "nothing to change");
+}
+
+#[test]
+fn the_page_on_clients_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(CLIENTS), 14);
+    let home = reader.gateway.folder.path();
+    let left = std::fs::read_to_string(home.join(".claude.json")).unwrap();
+    assert!(left.contains("Bearer ${DOORWARD_KEY}"), "{left}");
+    assert!(!home.join(".codex").exists() && !home.join(".cursor").exists());
 }
 
 #[test]

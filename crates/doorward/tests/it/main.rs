@@ -13,6 +13,7 @@ mod behalf;
 mod billing;
 mod caching;
 mod checks;
+mod client_setup;
 mod clients;
 mod commands;
 mod confine;

@@ -179,10 +179,9 @@ fn the_command_says_how_to_connect() {
         assert!(how.contains(client), "{client}");
     }
     let snippets: Value = serde_json::from_str(&run(&["support", "--json"])).unwrap();
-    assert_eq!(
-        snippets["clients"][1]["snippet"]["mcpServers"]["support"]["url"],
-        gateway.url("/mcp/support")
-    );
+    let clients = snippets["clients"].as_array().unwrap();
+    let cursor = clients.iter().find(|client| client["client"] == "Cursor").unwrap();
+    assert_eq!(cursor["snippet"]["mcpServers"]["support"]["url"], gateway.url("/mcp/support"));
 }
 
 #[test]
