@@ -1,6 +1,7 @@
 //! MCP clients of today: where each keeps its servers, in which form, and how it gets a key. Points a client at
 //! Doorward by editing its real file, takes that out again, and makes the snippets that people copy.
 
+pub mod catalog;
 pub mod client;
 pub mod diff;
 mod disk;

@@ -3,6 +3,7 @@
 mod apply;
 mod approvals;
 mod audit;
+mod catalog;
 mod clients;
 mod credits;
 mod evidence;
@@ -34,6 +35,7 @@ use crate::terminal;
 pub use self::apply::{Apply, Export};
 pub use self::approvals::Approvals;
 pub use self::audit::{Audit, ExportForm, Span, Trust};
+pub use self::catalog::{AddFromCatalog, Catalog};
 pub use self::clients::{
     AuthWay, ClientFile, Clients, ScopeOf, SetUp, ShowClient, StatusOfClients, UndoClient,
 };
@@ -199,6 +201,9 @@ pub enum Command {
     /// Set up MCP clients on this computer, and restore them; list and remove OAuth clients that registered themselves
     #[command(subcommand)]
     Clients(Clients),
+    /// List ready entries for popular servers, and add them to the configuration
+    #[command(subcommand)]
+    Catalog(Catalog),
     /// Create, update and delete what is created at run time from files, after showing a plan
     Apply(Apply),
     /// Export what was created at run time, in the form that `apply` takes

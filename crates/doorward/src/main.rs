@@ -74,6 +74,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         Command::Flow(options) => wait_for(commands::flow::run(options)),
         Command::Stop(options) => wait_for(commands::stop::run(options)),
         Command::Clients(options) => wait_for(commands::clients::run(options)),
+        Command::Catalog(options) => wait_for(commands::catalog::run(options)),
         Command::Apply(options) => wait_for(commands::apply::run(options)),
         Command::Export(options) => wait_for(commands::export::run(options)),
         #[cfg(target_os = "linux")]

@@ -4,6 +4,7 @@ pub mod apply;
 pub mod approvals;
 pub mod audit;
 pub mod call;
+pub mod catalog;
 pub mod check;
 pub mod clients;
 pub mod credentials;

@@ -5,6 +5,7 @@ mod lock;
 mod pin;
 mod pins;
 
+pub use self::life::at;
 pub use self::pin::alone;
 
 use std::io::Write;

@@ -19,6 +19,7 @@ const ADMIN_API: &str = include_str!("../../../../docs/admin-api.md");
 const ADMINISTRATORS: &str = include_str!("../../../../docs/administrators.md");
 const APPLY: &str = include_str!("../../../../docs/apply.md");
 const ARGUMENTS: &str = include_str!("../../../../docs/arguments.md");
+const CATALOG: &str = include_str!("../../../../docs/catalog.md");
 const CHECKS: &str = include_str!("../../../../docs/checks.md");
 const CACHING: &str = include_str!("../../../../docs/caching.md");
 const CLIENTS: &str = include_str!("../../../../docs/clients.md");
@@ -169,13 +170,19 @@ fn the_folder_for_gitops_is_applied() {
 }
 
 #[test]
-fn the_page_on_clients_works() {
+fn the_pages_on_clients_and_the_catalogue_work() {
     let mut reader = Reader::new(SERVERS);
     assert_eq!(reader.read(CLIENTS), 14);
     let home = reader.gateway.folder.path();
     let left = std::fs::read_to_string(home.join(".claude.json")).unwrap();
     assert!(left.contains("Bearer ${DOORWARD_KEY}"), "{left}");
     assert!(!home.join(".codex").exists() && !home.join(".cursor").exists());
+    let mut reader = Reader::new("servers:\n  tickets: {sample: true}\n");
+    reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
+    assert_eq!(reader.read(CATALOG), 7);
+    let listed = reader.run("doorward servers history search");
+    assert!(listed.contains("propose"), "{listed}");
+    assert!(std::fs::read_to_string(&reader.gateway.config).unwrap().contains("githubcopilot"));
 }
 
 #[test]

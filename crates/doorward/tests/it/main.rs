@@ -12,6 +12,7 @@ mod bad_neighbour;
 mod behalf;
 mod billing;
 mod caching;
+mod catalog;
 mod checks;
 mod client_setup;
 mod clients;
