@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Popular agents, as published on npm, each with a scripted model: Claude Code, Codex and Gemini CLI connect to the
 gateway's merged endpoint, list its tools, whose original names model APIs reject, and call each of them. They
-authenticate with nothing, with a key, and, if the agent can log in without a person, with OAuth.
+authenticate with nothing, with a key, and, if the agent can log in without a person, with OAuth. Each also lists the
+server that `doorward clients setup` has written into its file, and lists it no longer after `undo`.
 
 Only the model endpoint is not real, since a real model costs money and does not repeat its responses.
 """
@@ -68,6 +69,12 @@ class Agent:
 
 class ClaudeCode(Agent):
     dialect, can_log_in = "anthropic", True
+    client, settings = "claude-code", ".claude.json"
+    # It connects, too.
+    listed = "doorward: {url} (HTTP) - ✔ Connected"
+
+    def list_servers(self):
+        return self.must(next(self.modules.glob("@anthropic-ai/claude-code-*/claude")), "mcp", "list")
 
     def prepare(self):
         # On Node before 22, use the native program for this platform.
@@ -94,6 +101,11 @@ class ClaudeCode(Agent):
 
 class Codex(Agent):
     dialect, can_log_in = "openai", True
+    client, settings = "codex", ".codex/config.toml"
+    listed = "doorward {url} DOORWARD_KEY enabled Bearer token"
+
+    def list_servers(self):
+        return self.must("node", self.modules / "@openai/codex/bin/codex.js", "mcp", "list")
 
     def prepare(self):
         self.program = ["node", self.modules / "@openai/codex/bin/codex.js"]
@@ -132,6 +144,12 @@ required = true
 class GeminiCli(Agent):
     # This agent can log in only from its own screen.
     dialect, can_log_in = "gemini", False
+    client, settings = "gemini-cli", ".gemini/settings.json"
+    listed = "doorward: {url} (http)"
+
+    def list_servers(self):
+        done = self.run("node", self.modules / "@google/gemini-cli/bundle/gemini.js", "mcp", "list")
+        return done.stdout + done.stderr
 
     def prepare(self):
         self.program = ["node", self.modules / "@google/gemini-cli/bundle/gemini.js"]
@@ -189,6 +207,32 @@ def examine(name, way, agent, log_in=False):
     return not wrong
 
 
+def examine_setup(name, agent, binary):
+    """Whether the agent lists the server that `doorward clients setup` has written, and only as long as it is there."""
+    agent.environment |= {"DOORWARD_KEY": agent.key, "GEMINI_API_KEY": "of-the-script"}
+    settings = agent.home / agent.settings
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    before = "# mine\n" if settings.suffix == ".toml" else '{\n  "mcpServers": {}\n}\n'
+    settings.write_text(before)
+
+    def lists():
+        return agent.listed.format(url=agent.url) in " ".join(agent.list_servers().split())
+
+    try:
+        agent.must(binary, "clients", "setup", agent.client, "--url", agent.url, "--key-env", "DOORWARD_KEY")
+        wrong = [] if lists() else [f"it does not list the server: {agent.list_servers()[-500:]}"]
+        agent.must(binary, "clients", "undo", agent.client)
+        wrong += ["it lists the server after 'undo'"] if lists() else []
+        if settings.suffix == ".toml" and settings.read_text() != before:
+            wrong.append(f"its file is not as it was: {settings.read_text()[:500]}")
+    except (AssertionError, subprocess.TimeoutExpired) as error:
+        wrong = [str(error)]
+    finally:
+        agent.model.stop()
+    print(f"{name:12} {'set up and undone':20} {'ok' if not wrong else '; '.join(wrong)}", flush=True)
+    return not wrong
+
+
 def write_browser(folder):
     """Writes a replacement for the browser that agents open: it consents and follows redirects."""
     script = folder / "browser"
@@ -231,6 +275,7 @@ def main():
             good &= examine(name, "without a credential", agent(name, "open", url))
             url = f"http://127.0.0.1:{keyed.port}/mcp"
             good &= examine(name, "with a key", agent(name, "key", url, key))
+            good &= examine_setup(name, agent(name, "setup", url, key), binary)
             if agents[name].can_log_in:
                 good &= examine(name, "by OAuth", agent(name, "oauth", front.url), log_in=True)
         if not good:
