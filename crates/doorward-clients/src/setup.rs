@@ -166,6 +166,30 @@ fn says_the_same(there: &serde_json::Value, wanted: &serde_json::Value) -> bool 
 }
 
 impl Plan {
+    /// The servers of the file, but for this entry.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn others(&self) -> Result<Vec<(String, serde_json::Value)>, Error> {
+        let (before, _) = self.texts();
+        let servers = document::servers(self.client, before);
+        let servers = servers.map_err(|wrong| Error::wrong(&self.file, before, wrong))?;
+        let others = servers.into_iter().filter(|server| server.name != self.name);
+        Ok(others.map(|server| (server.name, server.value)).collect())
+    }
+
+    /// The same, with some of the other servers taken out.
+    ///
+    /// # Errors
+    /// The file cannot be changed in this place.
+    pub fn without(mut self, names: &[String]) -> Result<Self, Error> {
+        for name in names {
+            let after = document::without(self.client, &self.after, name, false);
+            self.after = after.map_err(|wrong| Error::wrong(&self.file, &self.after, wrong))?;
+        }
+        Ok(self)
+    }
+
     /// The file as it is, and as it would be.
     pub fn texts(&self) -> (&str, &str) {
         (self.before.as_ref().map_or("", |before| &before.text), &self.after)

@@ -96,6 +96,9 @@ pub struct SetUp {
     /// The client asks for the key, and stores it itself (VS Code)
     #[arg(long, group = "key_from")]
     pub key_ask: bool,
+    /// Move the client's other servers into this configuration file of the gateway, so that they go through Doorward
+    #[arg(long = "move", value_name = "FILE")]
+    pub move_to: Option<PathBuf>,
     /// Print the change, and do not make it
     #[arg(long)]
     pub dry_run: bool,

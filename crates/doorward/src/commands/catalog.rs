@@ -173,7 +173,7 @@ fn indented(text: &str, by: &str) -> String {
 }
 
 /// Adds a server to a configuration file. Everything else in it keeps its bytes.
-fn add_to(file: &Path, name: &str, settings: &Value) -> Result<(), Failed> {
+pub(super) fn add_to(file: &Path, name: &str, settings: &Value) -> Result<(), Failed> {
     let wrong = |why: String| Failed::new(Exit::Failure, format!("{}: {why}", file.display()));
     let is_new = !file.exists();
     let (text, before) = if is_new {

@@ -15,7 +15,7 @@ use doorward_clients::{
 use url::Url;
 
 use super::keys::date;
-use super::{Exit, Failed, data_folder};
+use super::{Exit, Failed, data_folder, moving};
 use crate::administer::place;
 use crate::cli::{
     AuthWay, ClientFile, Clients, ScopeOf, SetUp, ShowClient, StatusOfClients, UndoClient,
@@ -131,6 +131,13 @@ fn set_up(options: &SetUp) -> Result<(), Failed> {
     let shown = plan.file.display().to_string();
     let name = plan.name.clone();
     if plan.outcome == Outcome::Unchanged {
+        if options.move_to.is_some() {
+            let why = format!(
+                "{client} has the entry '{name}' already; run 'doorward clients undo {}' first, then move its servers",
+                client.id()
+            );
+            return Err(Failed::new(Exit::Failure, why));
+        }
         writeln!(
             out,
             "{client} has the entry '{name}' for {url} already, in {}",
@@ -138,9 +145,29 @@ fn set_up(options: &SetUp) -> Result<(), Failed> {
         )?;
         return Ok(());
     }
+    let (moving, plan) = match &options.move_to {
+        None => (Vec::new(), plan),
+        Some(_) => {
+            let others = plan.others().map_err(|error| failed(&error))?;
+            let found = moving::translated(client, others);
+            for (name, why) in &found.left {
+                writeln!(out, "'{}' stays where it is: {}", one_line(name), one_line(why))?;
+            }
+            let names: Vec<String> = found.servers.iter().map(|(name, ..)| name.clone()).collect();
+            (found.servers, plan.without(&names).map_err(|error| failed(&error))?)
+        }
+    };
     if options.dry_run {
         writeln!(out, "{}", one_line(&shown))?;
         return print_diff(&mut out, plan.texts(), &wanted.key);
+    }
+    if let Some(to) = &options.move_to {
+        // First where they go: what fails leaves the client as it is.
+        for (_, name, settings) in &moving {
+            super::catalog::add_to(to, name, settings)?;
+            let to = one_line(&to.display().to_string());
+            writeln!(out, "moved '{}' to {to}", one_line(name))?;
+        }
     }
     let outcome = plan.outcome;
     let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();

@@ -16,6 +16,7 @@ pub mod grants;
 pub mod import;
 pub mod keys;
 pub mod limits;
+mod moving;
 pub mod openapi;
 pub mod policy;
 pub mod portals;

@@ -179,3 +179,47 @@ fn an_entry_is_printed_for_pipes() {
     let made: Value = serde_json::from_str(&computer.told(&["show", "cursor", "--json"])).unwrap();
     assert_eq!((&made["name"], &made["file"]), (&json!("Cursor"), &json!("~/.cursor/mcp.json")));
 }
+
+#[test]
+fn other_servers_of_a_client_move_behind_the_gateway() {
+    let computer = Computer::new();
+    let before = r#"{
+  "mcpServers": {
+    "web": { "url": "https://a.example/mcp", "headers": { "X-Key": "${env:WEB_KEY:-none}" } },
+    "files": { "command": "npx", "args": ["-y", "x"], "env": { "A": "1" } },
+    "odd": { "url": "https://b.example/mcp", "oauth": { "clientId": "x" } }
+  }
+}
+"#;
+    let file = computer.write(".cursor/mcp.json", before);
+    let config = computer.write("doorward.yaml", "# mine\nservers:\n  own: {sample: true}\n");
+    let words = ["setup", "cursor", "--move", "doorward.yaml"];
+    let shown = computer.told(&[&words[..], &["--dry-run"]].concat());
+    assert!(shown.contains("\"web\"") && shown.contains("'odd' stays where it is"), "{shown}");
+    assert!(!std::fs::read_to_string(&config).unwrap().contains("web"));
+    let done = computer.told(&words);
+    assert!(done.contains("moved 'web'") && done.contains("moved 'files'"), "{done}");
+    let left: Value = serde_json::from_str(&std::fs::read_to_string(&file).unwrap()).unwrap();
+    let left: Vec<&String> = left["mcpServers"].as_object().unwrap().keys().collect();
+    assert_eq!(left.len(), 2, "{left:?}");
+    let text = std::fs::read_to_string(&config).unwrap();
+    assert!(text.starts_with("# mine\n") && text.contains("${env:WEB_KEY:-none}"), "{text}");
+    let checked = doorward().args(["check", config.to_str().unwrap()]).output().unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let (_, error) = computer.refused(&words, "");
+    assert!(error.contains("clients undo cursor"), "{error}");
+    computer.told(&["undo", "cursor"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    // A name that is taken there: nothing happens to the client.
+    let (_, error) = computer.refused(&words, "");
+    assert!(error.contains("already"), "{error}");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), before);
+    let codex =
+        "[mcp_servers.web2]\nurl = \"https://c.example/mcp\"\nbearer_token_env_var = \"C_KEY\"\n";
+    let file = computer.write(".codex/config.toml", codex);
+    computer.told(&["setup", "codex", "--move", "doorward.yaml"]);
+    assert!(std::fs::read_to_string(&config).unwrap().contains("Bearer ${env:C_KEY}"));
+    assert!(!std::fs::read_to_string(&file).unwrap().contains("web2"));
+    computer.told(&["undo", "codex"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), codex);
+}

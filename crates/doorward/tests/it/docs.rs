@@ -172,7 +172,7 @@ fn the_folder_for_gitops_is_applied() {
 #[test]
 fn the_pages_on_clients_and_the_catalogue_work() {
     let mut reader = Reader::new(SERVERS);
-    assert_eq!(reader.read(CLIENTS), 14);
+    assert_eq!(reader.read(CLIENTS), 15);
     let home = reader.gateway.folder.path();
     let left = std::fs::read_to_string(home.join(".claude.json")).unwrap();
     assert!(left.contains("Bearer ${DOORWARD_KEY}"), "{left}");
