@@ -2,6 +2,7 @@
 //! `fuzz/corpus`.
 
 pub mod forms;
+pub mod functions;
 pub mod headers;
 pub mod jsonrpc;
 pub mod redact;
@@ -50,6 +51,11 @@ mod tests {
     #[test]
     fn the_corpus_of_forms_holds() {
         run("forms", super::forms::check);
+    }
+
+    #[test]
+    fn the_corpus_of_functions_holds() {
+        run("functions", super::functions::check);
     }
 
     #[test]

@@ -1,0 +1,4 @@
+//! What holds for any schema.
+#![allow(clippy::unwrap_used)]
+
+mod strict;
