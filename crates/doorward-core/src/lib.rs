@@ -16,6 +16,7 @@ mod millis;
 pub mod news;
 pub mod pattern;
 pub mod random;
+mod receipt;
 mod scope;
 pub mod share;
 
@@ -23,4 +24,5 @@ pub use call_id::CallId;
 pub use events::{Events, Filter, Gone, Pauses};
 pub use failure::{Challenge, Failure};
 pub use millis::millis;
+pub use receipt::{Charged, Receipt};
 pub use scope::{Portal, Protocol};

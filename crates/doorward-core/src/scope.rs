@@ -34,6 +34,10 @@ pub enum Protocol {
     Mcp,
     /// HTTP+SSE.
     Sse,
+    /// The REST API for calling tools.
+    Rest,
+    /// Tools as functions of model APIs.
+    Functions,
     /// The admin listener.
     Admin,
 }
@@ -43,6 +47,8 @@ impl Protocol {
         match self {
             Self::Mcp => "mcp",
             Self::Sse => "sse",
+            Self::Rest => "rest",
+            Self::Functions => "functions",
             Self::Admin => "admin",
         }
     }

@@ -2,7 +2,6 @@
 //! subscriptions and endpoints all use them, so that they always agree (attack T27).
 
 pub mod decide;
-mod scopes;
 pub mod targets;
 mod tenants;
 mod view;
@@ -14,7 +13,6 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-pub use self::scopes::has_scopes;
 pub use self::tenants::Tenants;
 
 use doorward_config::{Explain, Settings};

@@ -5,7 +5,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use doorward_config::TenantSettings;
-pub use doorward_core::{CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol};
+pub use doorward_core::{
+    CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol, Receipt,
+};
 use doorward_governance::approvals::{Approval, Edits};
 use doorward_guards::inspection::Inspecting;
 use doorward_mcp::interaction::Retry;
@@ -129,6 +131,8 @@ pub struct Notes {
     pub taken: Taken,
     /// Receives what is left of the nearest limit, for protocols that report it.
     pub nearest: Option<Arc<OnceLock<Nearest>>>,
+    /// Receives what came of it, for protocols that report it.
+    pub receipt: Option<Arc<Receipt>>,
 }
 
 /// The call that has created a task, which another is about.

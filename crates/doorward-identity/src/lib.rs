@@ -5,5 +5,6 @@ pub mod delegation;
 pub mod exposed;
 pub mod identity;
 pub mod oauth;
+pub mod scopes;
 pub mod seal;
 pub mod signing;

@@ -14,13 +14,13 @@ use hyper::body::Incoming;
 
 use super::accept::Form;
 use super::{Body, converse, error_response, json, not_allowed, route};
-use doorward_gateway::access;
 use doorward_gateway::call::{Call, Portal, Protocol};
 use doorward_gateway::endpoint::{Endpoint, endpoint_at, token_endpoint};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::record;
 use doorward_gateway::sessions::Session;
 use doorward_identity::identity::{Caller, Grant, Peer, Refused};
+use doorward_identity::scopes;
 use doorward_web::challenge;
 
 /// Who has come where, and in which form they take an answer.
@@ -141,9 +141,9 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
     if !gateway.sees_portal(call) {
         return Err(Box::new(nothing_here()));
     }
-    let Grant::Token { scopes, .. } = &principal.grant else { return Ok(()) };
+    let Grant::Token { scopes: granted, .. } = &principal.grant else { return Ok(()) };
     let needed = gateway.needed_scopes(call);
-    if access::has_scopes(scopes, &needed) {
+    if scopes::has_scopes(granted, &needed) {
         return Ok(());
     }
     tracing::info!(principal = &*principal.id, ?needed, "the token lacks a scope");
@@ -157,7 +157,9 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
     });
     let endpoint = match call.protocol {
         Protocol::Sse => Endpoint::Events(call.portal.clone()),
-        Protocol::Mcp | Protocol::Admin => Endpoint::Mcp(call.portal.clone()),
+        Protocol::Mcp | Protocol::Rest | Protocol::Functions | Protocol::Admin => {
+            Endpoint::Mcp(call.portal.clone())
+        }
     };
     let hints = gateway.identity.hints(&endpoint.path(), BTreeSet::new());
     Err(Box::new(challenge::response(&Refused::Scope(needed), &hints)))

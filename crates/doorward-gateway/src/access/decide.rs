@@ -12,12 +12,12 @@ use doorward_policy::{
 use doorward_store::Scopes;
 
 use super::Policies;
-use super::scopes::in_scope;
 use super::targets::credential_mode;
 use crate::call::{Call, Portal, Protocol};
 use crate::gateway::Gateway;
 use doorward_config::ServerSettings;
 use doorward_identity::identity::{Caller, Grant, Principal};
+use doorward_identity::scopes::in_scope;
 
 /// The caller and the circumstances of a request: everything in a decision but the target.
 #[derive(Debug, Clone, Copy)]

@@ -49,6 +49,9 @@ impl Stage for Dispatch {
                 return Err(failure(&stop).into());
             }
             gateway.check_credential(call, &server)?;
+            if let Some(receipt) = &call.notes.receipt {
+                receipt.note_sent();
+            }
             let change = Change::of(call, &server);
             let inspected = answers::inspected(call, events);
             let events = inspected.as_ref().unwrap_or(events);

@@ -25,6 +25,10 @@ pub fn close(gateway: &Gateway, call: &mut Call, reply: &Result<Reply, CallError
         reserved.settle(cost)
     });
     let settled = settled.unwrap_or_default();
+    if let Some(receipt) = &call.notes.receipt {
+        let accounts = settled.charges.iter().map(|(account, _)| account.clone());
+        receipt.note_charged(settled.price.0, accounts);
+    }
     if let Some(opened) = call.notes.opened.take() {
         return opened.close(outcome(gateway, call, reply, settled));
     }

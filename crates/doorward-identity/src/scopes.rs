@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use doorward_policy::{Action, Target, TargetKind};
 use doorward_store::Scopes;
 
-use crate::call::Portal;
+use doorward_core::Portal;
 use doorward_core::pattern::matches;
 
 /// Whether a key's scopes cover this.
