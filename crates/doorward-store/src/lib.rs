@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod backend;
 mod browser_sessions;
+mod call_outcomes;
 mod change;
 mod claims;
 mod clients;
@@ -50,6 +51,10 @@ pub use approvals::{
 pub use audit::*;
 pub use backend::{Location, OpenError, Store};
 pub use browser_sessions::{BrowserSession, EndOf};
+pub use call_outcomes::{
+    Begun, LONGEST_OUTCOME, MOST_OUTCOME_BYTES_OF_CALLER, MOST_OUTCOMES_OF_CALLER, NewOutcome,
+    OUTCOME_KEPT,
+};
 pub(crate) use change::Change;
 pub use claims::Claimed;
 pub use clients::StoredClient;

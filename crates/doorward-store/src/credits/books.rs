@@ -135,6 +135,26 @@ impl Store {
         all.into_iter().find(|account| account.id == id).ok_or_else(|| Error::absent("account", id))
     }
 
+    /// The credit of an account that is not spent, be it that gateways have reserved it; `None` if there is none.
+    pub async fn credit_left(&self, id: &str) -> Result<Option<Amount>> {
+        let rows = sqlx::query(
+            "SELECT id, balance FROM credit_accounts WHERE id = $1 \
+             OR (id >= 'held/' AND id < 'held0' AND substr(id, length(id) - length($1)) = '/' || $1)",
+        )
+        .bind(id)
+        .fetch_all(&self.pool)
+        .await?;
+        let mut left: Option<Amount> = None;
+        for row in &rows {
+            let (of, balance): (String, i64) = (row.try_get("id")?, row.try_get("balance")?);
+            // The writer's name has no slash.
+            if of == id || of.splitn(3, '/').nth(2) == Some(id) {
+                left = Some(left.unwrap_or(Amount::ZERO).plus(Amount(balance)));
+            }
+        }
+        Ok(left)
+    }
+
     /// The entries of an account, newest first; with `after`, those that follow it.
     pub async fn credit_entries(
         &self,

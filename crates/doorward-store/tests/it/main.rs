@@ -6,6 +6,7 @@ mod approvals_model;
 mod approvals_similar;
 mod audit;
 mod browser_sessions;
+mod call_outcomes;
 mod credits;
 mod emergency;
 mod forged;
