@@ -38,6 +38,7 @@ pub mod redirect_uri;
 mod registries;
 mod reliability;
 mod replicas;
+mod rest;
 mod secret;
 mod server;
 mod settings;
@@ -104,6 +105,7 @@ pub use reliability::{
     RetrySettings,
 };
 pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
+pub use rest::RestSettings;
 pub use secret::{Secret, redacted};
 pub use server::ServerSettings;
 pub use settings::{Problem, Settings, TlsFiles};

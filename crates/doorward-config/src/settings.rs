@@ -76,6 +76,7 @@ pub struct Settings {
     pub lifecycle: Lifecycle,
     pub review: ReviewSettings,
     pub registry: OwnRegistrySettings,
+    pub rest: RestSettings,
     /// Registries whose entries are proposed as servers, by name.
     pub registries: Registries,
     /// Portals, by name. Every server is also a portal of the same name.
@@ -129,6 +130,7 @@ impl Default for Settings {
             lifecycle: Lifecycle::default(),
             review: ReviewSettings::default(),
             registry: OwnRegistrySettings::default(),
+            rest: RestSettings::default(),
             registries: Registries::new(),
             portals: BTreeMap::new(),
             names: NameSettings::default(),
@@ -195,29 +197,26 @@ impl Settings {
         for (face, key, problem) in crate::console::problems(&self.console, &self.portal) {
             wrong(&[face, key], problem);
         }
-        for (key, problem) in self.reliability.problems() {
-            wrong(&["reliability", key], problem);
+        for (section, problems) in [
+            ("reliability", self.reliability.problems()),
+            ("flow", self.flow.problems()),
+            ("conversations", self.conversations.problems()),
+            ("rest", self.rest.problems()),
+            ("names", self.names.problems()),
+            ("telemetry", self.telemetry.problems()),
+        ] {
+            for (key, problem) in problems {
+                wrong(&[section, key], problem);
+            }
         }
         for (key, problem) in self.cache.problems(self.state_key.is_some()) {
             wrong(&["cache", key], problem);
         }
-        for (key, problem) in self.flow.problems() {
-            wrong(&["flow", key], problem);
-        }
         if let Some(why) = self.problem_of_labels() {
             wrong(&["flow", "labels"], why);
         }
-        for (key, problem) in self.conversations.problems() {
-            wrong(&["conversations", key], problem);
-        }
-        for (key, problem) in self.names.problems() {
-            wrong(&["names", key], problem);
-        }
         for (key, problem) in self.packages.problems() {
             wrong(&["packages", key], problem);
-        }
-        for (key, problem) in self.telemetry.problems() {
-            wrong(&["telemetry", key], problem);
         }
         for (key, problem) in self.billing.problems(has_store) {
             wrong(&[&["billing"], key.as_slice()].concat(), problem);

@@ -1,12 +1,13 @@
 //! The doors by which clients come in. Each takes requests in its own protocol and makes calls of them, which the
 //! gateway's pipeline decides and answers; nothing behind a door knows which one it was.
 //!
-//! [`mcp`] is MCP over HTTP in all its revisions, [`registry`] the registry API, [`approvals`] the page for people who decide
+//! [`mcp`] is MCP over HTTP in all its revisions, [`rest`] tools over REST and as functions of model APIs, [`registry`] the registry API, [`approvals`] the page for people who decide
 //! about calls.
 
 pub mod approvals;
 pub mod mcp;
 pub mod registry;
+pub mod rest;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -30,8 +31,10 @@ pub async fn handle(
     if registry::is_public(&settings, &peer, &request) {
         return registry::answer_anybody(&gateway, &peer, &request);
     }
+    let is_rest = settings.rest.enabled && rest::is_path(request.uri().path());
     let cors = match guard::check(&settings, peer.local, &request) {
         Ok(cors) => cors,
+        Err((status, why)) if is_rest => return rest::refused(status, why),
         Err((status, why)) => {
             return error_response(status, None, &RpcError::invalid_request(why));
         }
@@ -43,6 +46,8 @@ pub async fn handle(
     } else if mcp::is_path(request.uri().path()) {
         // Pinned where it is made, here and further on: it is large, and awaiting it would move it level by level.
         pin!(mcp::enter(gateway, &peer, request)).await
+    } else if is_rest {
+        Box::pin(rest::enter(gateway, &peer, request)).await
     } else {
         Box::pin(answer_browser(gateway, &peer, request)).await
     };

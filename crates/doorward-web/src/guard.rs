@@ -187,7 +187,10 @@ pub fn allow(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(
         ACCESS_CONTROL_EXPOSE_HEADERS,
-        HeaderValue::from_static("mcp-session-id, mcp-protocol-version, www-authenticate"),
+        HeaderValue::from_static(
+            "mcp-session-id, mcp-protocol-version, www-authenticate, location, retry-after, etag, ratelimit, \
+             ratelimit-policy, doorward-request-id, idempotency-replayed",
+        ),
     );
     headers.append(VARY, HeaderValue::from_static("Origin"));
 }

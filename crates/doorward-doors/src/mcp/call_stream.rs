@@ -99,6 +99,14 @@ pub struct CallStream {
     receiver: byte_queue::Receiver<Bytes>,
     keep_alive: KeepAlive,
     ending: Option<Ending>,
+    frame: Frame,
+}
+
+/// How an event is written.
+type Frame = fn(&[u8]) -> Bytes;
+
+fn message(event: &[u8]) -> Bytes {
+    sse::encode(event, None)
 }
 
 impl CallStream {
@@ -109,9 +117,20 @@ impl CallStream {
         receiver: byte_queue::Receiver<Bytes>,
         keep_alive: Duration,
     ) -> Self {
-        let first = event.map_or(sse::KEEP_ALIVE, |event| sse::encode(&event, None));
-        let keep_alive = KeepAlive::new(keep_alive);
-        Self { first: Some(first), run: Some(Box::pin(run)), receiver, keep_alive, ending: None }
+        Self::framed(event, run, receiver, keep_alive, message)
+    }
+
+    /// The same with another form of events.
+    pub fn framed(
+        event: Option<Bytes>,
+        run: impl Future<Output = Ending> + Send + 'static,
+        receiver: byte_queue::Receiver<Bytes>,
+        keep_alive: Duration,
+        frame: Frame,
+    ) -> Self {
+        let first = event.map_or(sse::KEEP_ALIVE, |event| frame(&event));
+        let (run, keep_alive) = (Some(Box::pin(run) as Run), KeepAlive::new(keep_alive));
+        Self { first: Some(first), run, receiver, keep_alive, ending: None, frame }
     }
 
     /// A call that told something and has ended: what it told comes first.
@@ -122,7 +141,7 @@ impl CallStream {
         keep_alive: Duration,
     ) -> Self {
         let (first, keep_alive) = (Some(sse::encode(event, None)), KeepAlive::new(keep_alive));
-        Self { first, run: None, receiver, keep_alive, ending: Some(ending) }
+        Self { first, run: None, receiver, keep_alive, ending: Some(ending), frame: message }
     }
 
     pub fn response(self) -> Response<Body> {
@@ -139,7 +158,7 @@ impl Stream for CallStream {
             return Poll::Ready(Some(first));
         }
         if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
-            return Poll::Ready(Some(sse::encode(&event, None)));
+            return Poll::Ready(Some((this.frame)(&event)));
         }
         if let Some(run) = &mut this.run
             && let Poll::Ready(ending) = run.as_mut().poll(context)
@@ -151,12 +170,12 @@ impl Stream for CallStream {
             // What it told last comes before its answer. Asked without waiting, for a task that has
             // done much already is told to wait though there is something at hand (tokio's coop).
             if let Ok(event) = this.receiver.try_recv() {
-                return Poll::Ready(Some(sse::encode(&event, None)));
+                return Poll::Ready(Some((this.frame)(&event)));
             }
             return match &mut this.ending {
                 Some(Ending::Frames(frames)) => frames.as_mut().poll_next(context),
                 Some(Ending::Message(message)) => {
-                    let frame = sse::encode(message, None);
+                    let frame = (this.frame)(message);
                     this.ending = None;
                     Poll::Ready(Some(frame))
                 }
@@ -165,7 +184,7 @@ impl Stream for CallStream {
         }
         // The run may just have told something.
         if let Poll::Ready(Some(event)) = this.receiver.poll_recv(context) {
-            return Poll::Ready(Some(sse::encode(&event, None)));
+            return Poll::Ready(Some((this.frame)(&event)));
         }
         this.keep_alive.poll(context).map(Some)
     }

@@ -43,6 +43,7 @@ const ROUNDS: usize = 3;
 struct Sent {
     id: CallId,
     caller: Caller,
+    protocol: Protocol,
     portal: Portal,
     client: Arc<Client>,
     conversation: Option<Box<str>>,
@@ -52,13 +53,20 @@ struct Sent {
 }
 
 /// Takes a call through the pipeline, and answers what concerns held calls that are tasks.
-pub async fn run(
+pub async fn run(gateway: Arc<Gateway>, call: Box<Call>, events: Events) -> Result<Reply, Refusal> {
+    let takes_tasks = capabilities::has_tasks(&call.client.capabilities);
+    run_for(gateway, call, events, takes_tasks).await
+}
+
+/// The same for a client that takes held calls as tasks, whether or not it takes those of servers.
+pub async fn run_for(
     gateway: Arc<Gateway>,
     mut call: Box<Call>,
     events: Events,
+    takes_tasks: bool,
 ) -> Result<Reply, Refusal> {
     let concerns = *call.method == *method::TOOLS_CALL || names_a_task(&call.method);
-    let takes_tasks = concerns && capabilities::has_tasks(&call.client.capabilities);
+    let takes_tasks = concerns && takes_tasks;
     let Some(store) = gateway.kept.store().filter(|_| takes_tasks).cloned() else {
         return pipeline::run(gateway, call, events).await;
     };
@@ -66,6 +74,7 @@ pub async fn run(
     let sent = Sent {
         id: call.id,
         caller: call.caller.clone(),
+        protocol: call.protocol,
         portal: call.portal.clone(),
         client: call.client.clone(),
         conversation: call.conversation.clone(),
@@ -267,7 +276,7 @@ impl Desk {
     ) -> Result<Box<Call>, CallError> {
         let asks = Asks {
             caller: self.sent.caller.clone(),
-            protocol: Protocol::Mcp,
+            protocol: self.sent.protocol,
             portal: self.sent.portal.clone(),
             revision: Revision::NEWEST,
             client: Arc::new(stored.client(&self.sent.client).ok_or_else(unknown)?),
@@ -365,7 +374,7 @@ impl Desk {
         params.set("taskId", inner.as_str());
         let asks = Asks {
             caller: self.sent.caller.clone(),
-            protocol: Protocol::Mcp,
+            protocol: self.sent.protocol,
             portal: self.sent.portal.clone(),
             revision: Revision::NEWEST,
             client: self.sent.client.clone(),

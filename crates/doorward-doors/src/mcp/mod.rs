@@ -1,17 +1,17 @@
 //! MCP over HTTP: Streamable HTTP of both eras on `/mcp` and `/mcp/<server>`, HTTP+SSE of 2024-11-05 on `/sse` and
 //! `/sse/<server>`.
 
-mod accept;
+pub(crate) mod accept;
 mod alone;
 mod batch;
-mod call_stream;
+pub(crate) mod call_stream;
 mod converse;
 mod entry;
 mod handshake;
-mod held_task;
+pub(crate) mod held_task;
 mod legacy_sse;
 mod listen_stream;
-mod modern;
+pub(crate) mod modern;
 mod names;
 
 use std::pin::pin;
@@ -25,10 +25,11 @@ use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+pub(crate) use self::entry::admit;
 pub use self::entry::{enter, metadata, nothing_here};
 
 use self::accept::Form;
-use self::entry::{Visit, admit, admit_session};
+use self::entry::{Visit, admit_session};
 use doorward_gateway::endpoint::{Endpoint, endpoint_at};
 use doorward_web::response::{ask_to_come_back, empty, error_response, events, json, not_allowed};
 use doorward_web::{Body, body, is_json};
@@ -193,7 +194,7 @@ async fn answer(
 
 const SMALL: u64 = 64 << 10;
 
-fn is_small(headers: &HeaderMap) -> bool {
+pub(crate) fn is_small(headers: &HeaderMap) -> bool {
     let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     length.and_then(|text| text.parse::<u64>().ok()).is_some_and(|length| length <= SMALL)
 }

@@ -80,7 +80,7 @@ pub async fn post(
 }
 
 /// Tells what is left of the nearest limit, unless it is told already that one was hit.
-fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMap) {
+pub(crate) fn tell_nearest(nearest: &Option<Arc<OnceLock<Nearest>>>, headers: &mut HeaderMap) {
     let nearest = nearest.as_ref().and_then(|nearest| nearest.get());
     if let Some(nearest) = nearest
         && !headers.contains_key(RETRY_AFTER)
@@ -163,7 +163,10 @@ fn read(
 }
 
 /// The conversation that a client says that a request belongs to, in a header or in `_meta`.
-fn conversation(sent: &HeaderMap, params: &mut Object) -> Result<Option<Box<str>>, RpcError> {
+pub(crate) fn conversation(
+    sent: &HeaderMap,
+    params: &mut Object,
+) -> Result<Option<Box<str>>, RpcError> {
     let taken = params.object_mut("_meta").and_then(|meta| meta.remove(CONVERSATION_META));
     meta::drop_empty(params);
     let header = match sent.get(CONVERSATION) {

@@ -43,6 +43,36 @@ pub struct Tools {
     /// Print the complete definitions as JSON
     #[arg(long)]
     pub json: bool,
+    /// Print them as JSON in the form that a model's SDK takes
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    pub format: Option<Format>,
+    /// In strict mode, where the tool's schema allows it
+    #[arg(long, requires = "format")]
+    pub strict: bool,
+}
+
+/// The SDKs for which tools can be listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// The argument `tools` of OpenAI's Chat Completions
+    Openai,
+    /// The argument `tools` of OpenAI's Responses
+    OpenaiResponses,
+    /// The argument `tools` of Anthropic's Messages
+    Anthropic,
+    /// The member `tools` of Gemini's configuration
+    Gemini,
+}
+
+impl Format {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Openai => "openai",
+            Self::OpenaiResponses => "openai-responses",
+            Self::Anthropic => "anthropic",
+            Self::Gemini => "gemini",
+        }
+    }
 }
 
 #[derive(Debug, Args)]

@@ -12,6 +12,7 @@ pub mod credits;
 pub mod evidence;
 pub mod export;
 pub mod flow;
+mod functions;
 pub mod grants;
 pub mod import;
 pub mod keys;

@@ -4,12 +4,15 @@ use std::io::Write;
 
 use doorward_mcp::Object;
 
-use super::Failed;
+use super::{Failed, functions};
 use crate::cli::Tools;
 use crate::client::{self, Client};
 use crate::terminal::{self, one_line};
 
 pub async fn run(options: Tools) -> Result<(), Failed> {
+    if let Some(format) = options.format {
+        return functions::run(&options.target, format, options.strict).await;
+    }
     let endpoint =
         client::endpoint(&options.target.url, &options.target.headers, &options.target.credential)?;
     let mut client = Client::new(endpoint, Object::new(), None);

@@ -44,6 +44,8 @@ const FLOW: &str = include_str!("../../../../docs/flow.md");
 const PINS: &str = include_str!("../../../../docs/pins.md");
 const PORTAL: &str = include_str!("../../../../docs/portal.md");
 const PORTALS: &str = include_str!("../../../../docs/portals.md");
+const REST: &str = include_str!("../../../../docs/rest.md");
+const FUNCTIONS: &str = include_str!("../../../../docs/function-calling.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
@@ -188,6 +190,12 @@ fn the_pages_on_clients_and_the_catalogue_work() {
 #[test]
 fn the_page_on_limits_works() {
     assert_eq!(Reader::new(SERVERS).read(LIMITS), 2);
+}
+
+#[test]
+fn the_pages_on_rest_and_function_calling_work() {
+    assert_eq!(Reader::new(SERVERS).read(REST), 6);
+    assert_eq!(Reader::new(SERVERS).read(FUNCTIONS), 5);
 }
 
 #[test]

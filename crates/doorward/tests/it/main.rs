@@ -60,6 +60,7 @@ mod registry_source;
 mod reliability;
 mod reload;
 mod replicas;
+mod rest;
 mod scan;
 mod server_life;
 mod shares;
