@@ -9,6 +9,7 @@ mod document;
 pub mod entry;
 mod error;
 mod jsonc;
+pub mod others;
 pub mod places;
 pub mod receipts;
 pub mod setup;

@@ -39,6 +39,7 @@ mod registries;
 mod reliability;
 mod replicas;
 mod rest;
+mod restart;
 mod secret;
 mod server;
 mod settings;
@@ -108,12 +109,13 @@ pub use replicas::{LostSession, ReplicaGroup, ReplicaSettings, problem_of};
 pub use rest::RestSettings;
 pub use secret::{Secret, redacted};
 pub use server::ServerSettings;
-pub use settings::{Problem, Settings, TlsFiles};
+pub use settings::{Problem, Settings};
 pub use sharing::{Affinity, ClientCapabilities, Start};
 pub use stops::StopSettings;
 pub use telemetry::{
     LogSettings, MetricSettings, Otlp, OtlpProtocol, TelemetrySettings, TraceSettings,
 };
 pub use tenants::{TenantSettings, Tenants};
+pub use tls::TlsFiles;
 pub use tool::ToolSettings;
 pub use webhooks::{EventSettings, WebhookFormat, WebhookSettings, Webhooks};

@@ -143,21 +143,6 @@ impl Default for Settings {
     }
 }
 
-/// The gateway's certificate and private key, in PEM format. The files are reloaded when they change. Relative
-/// paths are relative to the configuration file's folder.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct TlsFiles {
-    /// The certificate, followed by its intermediate certificates.
-    pub cert: PathBuf,
-    /// The private key: PKCS #8, PKCS #1 or SEC 1.
-    pub key: PathBuf,
-    /// Certificate authorities for client certificates: a client may then authenticate with a certificate instead
-    /// of a key or token. Its first subject alternative name identifies it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub client_ca: Option<PathBuf>,
-}
-
 /// A problem with a value that has the right type: the path of the key, and what was expected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {problem}", path.join("."))]

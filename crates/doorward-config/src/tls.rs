@@ -1,9 +1,29 @@
-//! TLS for connections to servers: certificates and keys.
+//! TLS of the gateway's listeners, and for connections to servers: certificates and keys.
+
+use std::path::PathBuf;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use super::{Secret, ServerTls};
+
+/// The gateway's certificate and private key, in PEM format. The files are reloaded when they change. Relative
+/// paths are relative to the configuration file's folder.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// The certificate, followed by its intermediate certificates.
+    pub cert: PathBuf,
+    /// The private key: PKCS #8, PKCS #1 or SEC 1.
+    pub key: PathBuf,
+    /// Certificate authorities for client certificates: a client may then authenticate with a certificate instead
+    /// of a key or token. Its first subject alternative name identifies it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_ca: Option<PathBuf>,
+}
 
 impl ServerTls {
     /// TLS for connections to one server. If no certificate authority is configured, those of `system_roots` are

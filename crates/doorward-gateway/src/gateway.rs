@@ -241,29 +241,7 @@ impl Gateway {
         self.declare_checks(&settings);
         let mut changes = self.serve(&settings);
         self.declare_definitions(&settings);
-        let current = self.settings.load();
-        for (key, differs) in [
-            ("listen", settings.listen != current.listen),
-            ("tls", settings.tls != current.tls),
-            ("admin", settings.admin != current.admin),
-            ("admin_tls", settings.admin_tls != current.admin_tls),
-            ("audit", !settings.audit.is_taken_over(&current.audit)),
-            ("cache", settings.cache != current.cache),
-            ("flow.shared", settings.flow.is_elsewhere(&current.flow)),
-            ("conversations.shared", settings.conversations.is_elsewhere(&current.conversations)),
-            ("limits", settings.limits != current.limits),
-            ("timeouts", settings.timeouts != current.timeouts),
-            ("state_key", settings.state_key != current.state_key),
-            ("stops", settings.stops != current.stops),
-            ("store", settings.store != current.store),
-            ("store_key", settings.store_key != current.store_key),
-            ("public_url", settings.public_url != current.public_url),
-        ] {
-            if differs {
-                changes.at_restart.push(key);
-            }
-        }
-        drop(current);
+        changes.at_restart = settings.at_restart(&self.settings.load());
         self.shared.audit.take(&settings);
         self.limiter.take(&settings);
         self.tenants.take(&settings);

@@ -56,15 +56,8 @@ pub use self::servers::{
 
 pub use self::scan::Scan;
 pub use self::stop::{How, Named, OfServer, Stop};
-<<<<<<< HEAD
 pub use self::stored::{CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing};
-pub use self::using::{Ask, Call, Connect, Portals, Tools};
-=======
-pub use self::stored::{
-    Clients, CreateKey, Credentials, Grants, Kept, Keys, Owner, Principals, Sealing,
-};
 pub use self::using::{Ask, Call, Connect, Format, Portals, Tools};
->>>>>>> b292630 (Call tools over REST, and as functions of models)
 pub use self::webhooks::Webhooks;
 
 /// Gateway between AI agents and MCP servers

@@ -12,7 +12,6 @@ mod message;
 mod opaque;
 mod parts;
 mod plan;
-mod split;
 mod tokens;
 mod watch;
 

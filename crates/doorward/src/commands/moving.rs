@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use doorward_clients::Client;
-use serde_json::{Map, Value, json};
+use doorward_clients::{Client, others};
+use serde_json::{Value, json};
 
 use crate::config;
 
@@ -34,9 +34,9 @@ fn translate(client: Client, name: &str, mut value: Value) -> Result<(String, Va
         return Err("it goes through Doorward already".into());
     }
     if client == Client::Codex {
-        as_others_write_it(&mut value);
+        others::as_others_write_it(&mut value);
     }
-    if client == Client::GeminiCli && refers_bare(&value) {
+    if client == Client::GeminiCli && others::refers_bare(&value) {
         return Err("it refers to variables as $NAME; write ${NAME} first".into());
     }
     let file = json!({ "mcpServers": { name: value } });
@@ -52,39 +52,6 @@ fn translate(client: Client, name: &str, mut value: Value) -> Result<(String, Va
         loaded.settings.servers.into_iter().next().ok_or("it is not a server")?;
     let settings = serde_json::to_value(settings).map_err(|error| error.to_string())?;
     Ok((at_gateway, settings))
-}
-
-/// Codex has names of its own for headers.
-fn as_others_write_it(value: &mut Value) {
-    let Some(members) = value.as_object_mut() else { return };
-    let mut headers = match members.remove("http_headers") {
-        Some(Value::Object(headers)) => headers,
-        _ => Map::new(),
-    };
-    if let Some(Value::String(variable)) = members.remove("bearer_token_env_var") {
-        headers.insert("Authorization".into(), format!("Bearer ${{env:{variable}}}").into());
-    }
-    if let Some(Value::Object(variables)) = members.remove("env_http_headers") {
-        for (header, variable) in variables {
-            let variable = variable.as_str().unwrap_or_default();
-            headers.insert(header, format!("${{env:{variable}}}").into());
-        }
-    }
-    if !headers.is_empty() {
-        members.insert("headers".into(), headers.into());
-    }
-}
-
-/// Whether a text has `$NAME`, which only Gemini CLI replaces.
-fn refers_bare(value: &Value) -> bool {
-    match value {
-        Value::String(text) => text.match_indices('$').any(|(at, _)| {
-            text[at + 1..].starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-        }),
-        Value::Array(items) => items.iter().any(refers_bare),
-        Value::Object(members) => members.values().any(refers_bare),
-        _ => false,
-    }
 }
 
 struct Temporary {
