@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use doorward_governance::names;
 use doorward_mcp::names::{is_server_name, server_name_from};
