@@ -176,13 +176,21 @@ mod tests {
 
     #[test]
     fn a_megabyte_of_description_is_read_in_part() {
-        let long: String = (0..100_000).map(|number| format!("word{number}x ")).collect();
+        let letter = |number: u32| char::from_u32(u32::from('a') + number % 26).unwrap();
+        let word = |n: u32| [letter(n), letter(n / 26), letter(n / 676), ' '];
+        let long: String = (0..300_000).flat_map(word).collect();
         let document = described(&long);
-        assert!(
-            document.words.len() <= super::MAX_WORDS && document.size() < MOST,
-            "{}",
-            document.size()
-        );
+        assert_eq!(document.words.len(), super::MAX_WORDS);
+        assert!(document.size() < MOST, "{}", document.size());
+    }
+
+    #[test]
+    fn a_name_of_a_megabyte_is_read_in_part() {
+        let long = "createPullRequest".repeat(60_000);
+        let document =
+            Document::new(&Tool { name: &long, title: &long, server: &long, ..Tool::default() });
+        assert!(document.lengths[Field::Name as usize] < 512, "{:?}", document.lengths);
+        assert!(document.size() < MOST && document.grams.len() < 64, "{}", document.size());
     }
 
     #[test]
