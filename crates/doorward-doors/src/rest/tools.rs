@@ -1,5 +1,8 @@
 //! `GET /tools`: what the caller may call, in the form of an SDK's argument.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_functions::{Dialect, Tool};
@@ -7,8 +10,9 @@ use doorward_gateway::call::{Events, Portal, Protocol, Reply};
 use doorward_identity::exposed::merged_name;
 use doorward_identity::seal::sha256;
 use doorward_mcp::{Object, method};
+use doorward_search::MAX_LIMIT;
 use doorward_store::hex;
-use doorward_upstream::catalog::TOOLS;
+use doorward_upstream::catalog::{Snapshot, TOOLS};
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH, VARY};
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
@@ -24,6 +28,8 @@ const MOST: usize = 1_000;
 
 /// A tool that the caller may call.
 pub struct Listed {
+    /// Among the caller's tools.
+    position: usize,
     /// In lists.
     pub name: String,
     /// `server/tool`.
@@ -31,27 +37,39 @@ pub struct Listed {
     pub definition: Object,
 }
 
-/// Those of the caller's tools at the portal that are wanted, by name and ID, in the order of the catalogue. What the snapshot has was decided by the same
-/// functions as calls are.
+/// Those of the caller's tools at the portal that are wanted, by name and ID, in the order of the catalogue.
 pub async fn all(
     visit: &Visit,
     is_of_model: bool,
     wanted: impl Fn(&str, &str) -> bool,
 ) -> Result<Vec<Listed>, Box<Problem>> {
+    Ok(listed(visit, &*snapshot(visit, is_of_model).await?, wanted))
+}
+
+/// The caller's lists. What they have was decided by the same functions as calls are.
+async fn snapshot(visit: &Visit, is_of_model: bool) -> Result<Arc<Snapshot>, Box<Problem>> {
     let (protocol, params) = (Visit::protocol(is_of_model), Object::new());
     let abilities = abilities(is_of_model);
     let ready = visit.call(protocol, abilities, false, method::TOOLS_LIST, params, None)?;
-    let snapshot = match visit.gateway.fresh_snapshot(&ready.call) {
-        Some(fresh) => fresh,
+    match visit.gateway.fresh_snapshot(&ready.call) {
+        Some(fresh) => Ok(fresh),
         None => Box::pin(visit.gateway.snapshot(&ready.call)).await.map_err(|error| {
             let call = ready.id.to_string();
             let refusal = doorward_gateway::pipeline::refusal(error, "", &call);
             Box::new(Problem::of_refusal(&refusal, "", ""))
-        })?,
-    };
+        }),
+    }
+}
+
+fn listed(
+    visit: &Visit,
+    snapshot: &Snapshot,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> Vec<Listed> {
     let settings = visit.gateway.settings();
     let is_single = matches!(visit.portal, Portal::Server(_));
-    let listed = snapshot.items(TOOLS).filter_map(|(name, definition, (server, _), own)| {
+    let items = snapshot.items(TOOLS).enumerate();
+    let listed = items.filter_map(|(position, (name, definition, (server, _), own))| {
         let name = match is_single {
             true => merged_name(&server.name, own, &settings.names),
             false => name.to_owned(),
@@ -64,9 +82,24 @@ pub async fn all(
         if let Some(meta) = definition.object_mut("_meta") {
             meta.set("doorward/tool", &*id);
         }
-        Some(Listed { name, id, definition })
+        Some(Listed { position, name, id, definition })
     });
-    Ok(listed.collect())
+    listed.collect()
+}
+
+/// The caller's tools that fit a question, best first.
+async fn search(visit: &Visit, is_of_model: bool, q: &str) -> Result<Vec<Listed>, Box<Problem>> {
+    let snapshot = snapshot(visit, is_of_model).await?;
+    let (searched, question) = (snapshot.clone(), q.to_owned());
+    // The first search of a snapshot reads all its tools.
+    let searching = tokio::task::spawn_blocking(move || searched.search(&question, MAX_LIMIT));
+    let found = searching.await.unwrap_or_default();
+    let mut all = listed(visit, &snapshot, |_, _| true);
+    let rank: HashMap<usize, usize> =
+        found.into_iter().enumerate().map(|(rank, position)| (position, rank)).collect();
+    all.retain(|tool| rank.contains_key(&tool.position));
+    all.sort_by_key(|tool| rank[&tool.position]);
+    Ok(all)
 }
 
 pub fn abilities(is_of_model: bool) -> Abilities {
@@ -97,12 +130,10 @@ pub async fn get(visit: Visit, query: Option<&str>) -> Answered {
         Ok(_) => return Err(Box::new(Problem::nothing_here())),
         Err(refusal) => return Err(Box::new(Problem::of_refusal(&refusal, "", ""))),
     }
-    let mut tools = all(&visit, is_of_model, |_, _| true).await?;
-    if let Some(q) = &query.q {
-        let words = q.to_lowercase();
-        let words: Vec<&str> = words.split_whitespace().collect();
-        tools.retain(|tool| has(tool, &words));
-    }
+    let tools = match query.q.as_deref().filter(|q| !q.trim().is_empty()) {
+        Some(q) => search(&visit, is_of_model, q).await?,
+        None => all(&visit, is_of_model, |_, _| true).await?,
+    };
     let start = match &query.cursor {
         None => 0,
         Some(cursor) => {
@@ -173,12 +204,6 @@ fn read(query: Option<&str>) -> Result<Query, Box<Problem>> {
     }
     serde_json::from_value(all.into())
         .map_err(|error| Box::new(Problem::invalid(format!("The query is invalid: {error}"))))
-}
-
-fn has(tool: &Listed, words: &[&str]) -> bool {
-    let text = |member: &str| tool.definition.string(member).unwrap_or_default();
-    let all = format!("{} {} {}", tool.name, text("title"), text("description")).to_lowercase();
-    words.iter().all(|word| all.contains(word))
 }
 
 #[cfg(test)]

@@ -156,7 +156,7 @@ pub struct Ran {
 pub struct Query {
     /// `mcp` (the default), `openai`, `openai-responses`, `anthropic` or `gemini`.
     pub format: Option<String>,
-    /// Only tools that have all of these words in their names, titles or descriptions.
+    /// Words or a question, in any language: the tools that fit, best first, at most 200.
     pub q: Option<String>,
     /// Tools in one response: 100 if absent, at most 1000.
     #[schemars(range(min = 1, max = 1000))]

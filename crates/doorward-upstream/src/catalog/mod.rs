@@ -8,6 +8,7 @@ mod kinds;
 mod learn;
 mod lists;
 mod refresh;
+mod searching;
 mod snapshot;
 mod tool;
 mod view;

@@ -17,6 +17,7 @@ use parking_lot::Mutex;
 
 use super::fetch;
 use super::kinds::KINDS;
+use super::searching::{Place, Searching};
 use super::view::View;
 use crate::call_error::CallError;
 use crate::portals::Selection;
@@ -56,6 +57,9 @@ pub struct Snapshot {
     fresh_until: Instant,
     lists: [Listing; 4],
     sources: Vec<Source>,
+    /// What it was filtered from.
+    pub(super) whole: Option<Arc<Self>>,
+    pub(super) searching: Searching,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +77,7 @@ struct Serialized {
     definition: Bytes,
     /// Its origin: the indexes of its server among the sources, and of the item in the server's
     /// list.
-    place: (usize, usize),
+    place: Place,
 }
 
 /// A server and its lists.
@@ -165,6 +169,8 @@ impl Snapshots {
             fresh_until: fresh_until.unwrap_or_else(|| Instant::now() + Duration::from_secs(1)),
             lists,
             sources,
+            whole: None,
+            searching: Searching::default(),
         });
         self.keep(viewer, snapshot.clone());
         snapshot
@@ -373,7 +379,7 @@ impl Snapshot {
     }
 
     /// The snapshot reduced to the marked items, for one caller.
-    pub fn only(&self, marked: &[Vec<bool>; 4], page: usize) -> Self {
+    pub fn only(self: &Arc<Self>, marked: &[Vec<bool>; 4], page: usize) -> Self {
         let lists = [0, 1, 2, 3].map(|kind| {
             let whole = &self.lists[kind];
             let kept = whole.items.iter().zip(&marked[kind]).filter(|(_, marked)| **marked);
@@ -387,6 +393,13 @@ impl Snapshot {
             fresh_until: self.fresh_until,
             lists,
             sources: self.sources.clone(),
+            whole: Some(self.clone()),
+            searching: Searching::default(),
         }
+    }
+
+    /// Where the items of a list come from.
+    pub(super) fn places(&self, kind: usize) -> impl Iterator<Item = Place> {
+        self.lists[kind].items.iter().map(|item| item.place)
     }
 }

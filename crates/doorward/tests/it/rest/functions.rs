@@ -46,10 +46,15 @@ fn all_formats_list_the_same_tools_as_mcp() {
         next = page["next_cursor"].clone();
     }
     assert_eq!(all, expected);
-    assert_eq!(names(&rest.get("/tools?q=two%20numbers").json()["tools"]), ["sample__add"]);
-    assert_eq!(rest.get("/tools?q=nothing").json()["tools"], json!([]));
-    assert_eq!(rest.get("/tools?q=nothing&format=gemini").json()["tools"], json!([]));
-    let listed = rest.get("/tools?q=two").json();
+    // A question, in words that the tool has, and in others' language; the best comes first.
+    for question in ["add%20two%20numbers", "Zwei%20Zahlen%20addieren"] {
+        let found = names(&rest.get(&format!("/tools?q={question}")).json()["tools"]);
+        assert_eq!(found[0], "sample__add", "{question}: {found:?}");
+        assert!(found.len() < expected.len(), "{question}: {found:?}");
+    }
+    assert_eq!(rest.get("/tools?q=zzyqx").json()["tools"], json!([]));
+    assert_eq!(rest.get("/tools?q=zzyqx&format=gemini").json()["tools"], json!([]));
+    let listed = rest.get("/tools?q=two%20numbers&limit=1").json();
     assert_eq!(listed["tools"][0]["_meta"]["doorward/tool"], "sample/add");
 }
 
