@@ -18,7 +18,7 @@ pub struct Connect {
     #[command(flatten)]
     pub credential: Credential,
     /// Read the key from this variable of the environment, instead of DOORWARD_KEY
-    #[arg(long, value_name = "VARIABLE", conflicts_with = "key")]
+    #[arg(long, value_name = "VARIABLE")]
     pub key_env: Option<String>,
     /// What to log on standard error: a level, or directives
     #[arg(long, value_name = "LEVEL", env = "DOORWARD_LOG", default_value = "warn")]

@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{doorward, folder};
+use crate::support::{Gateway, doorward, folder};
 
 /// A computer with clients.
 struct Computer(tempfile::TempDir);
@@ -222,4 +222,36 @@ fn other_servers_of_a_client_move_behind_the_gateway() {
     assert!(!std::fs::read_to_string(&file).unwrap().contains("web2"));
     computer.told(&["undo", "codex"]);
     assert_eq!(std::fs::read_to_string(&file).unwrap(), codex);
+}
+
+#[test]
+fn the_bridge_of_an_entry_reads_the_key_from_the_variable_that_it_names() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let key = gateway.key(&["--user", "alice"]);
+    let computer = Computer::new();
+    let url = gateway.url("/mcp");
+    computer.told(&["setup", "zed", "--url", &url, "--key-env", "MY_KEY"]);
+    let text = std::fs::read_to_string(computer.path(".config/zed/settings.json")).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    let entry = &value["context_servers"]["doorward"];
+    let args = entry["args"].as_array().unwrap().iter().map(|word| word.as_str().unwrap());
+    // Started as Zed starts it, with another gateway's key in the environment.
+    let start = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(entry["command"].as_str().unwrap());
+        command.args(args.clone()).env_remove("MY_KEY").envs(variables.iter().copied());
+        command.env("DOORWARD_KEY", "of another gateway");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let ask = json!({ "jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+            "protocolVersion": "2025-06-18", "capabilities": {},
+            "clientInfo": { "name": "zed", "version": "1" } } });
+        let _ = writeln!(child.stdin.take().unwrap(), "{ask}");
+        child.wait_with_output().unwrap()
+    };
+    let output = start(&[("MY_KEY", &key)]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.contains("\"protocolVersion\":\"2025-06-18\""), "{said}");
+    let output = start(&[]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("MY_KEY"), "{said}");
 }
