@@ -25,6 +25,7 @@ pub fn all() -> Vec<Route> {
         audit::HOLDS.route(),
         audit::HOLD.route(),
         audit::RELEASE.route(),
+        catalog::LIST.route(),
         clients::LIST.route(),
         clients::REMOVE.route(),
         credentials::LIST.route(),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 use regex_automata::meta::Regex;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -12,8 +13,9 @@ use serde_json::{Map, Value};
 const MAX_VALUE: usize = 2_048;
 
 /// An entry of the catalogue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CatalogItem")]
 pub struct Item {
     pub id: String,
     pub title: String,
@@ -28,8 +30,9 @@ pub struct Item {
 }
 
 /// What an operator has to know or get, as a field of a form.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "CatalogParameter")]
 pub struct Parameter {
     pub name: String,
     pub title: String,

@@ -2,6 +2,7 @@
 
 pub mod approvals;
 pub mod audit;
+pub mod catalog;
 pub mod clients;
 pub mod credentials;
 pub mod credits;

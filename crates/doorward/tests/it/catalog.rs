@@ -129,3 +129,20 @@ fn a_service_is_proposed_with_keys_of_the_callers() {
         assert!(output.status.code() == Some(2) && error.contains(said), "{id}: {error}");
     }
 }
+
+#[test]
+fn the_admin_api_lists_the_same_entries() {
+    let gateway = Gateway::start("servers: {sample: {sample: true}}");
+    let key = gateway.key(&["--user", "root", "--admin"]);
+    let list = |query: &str| {
+        let path = format!("/admin/v1/catalog?{query}");
+        gateway.administer(&key, "GET", &path, &Value::Null)
+    };
+    let (status, page) = list("limit=1000");
+    let printed: Value = serde_json::from_str(&told(&["list", "--json"])).unwrap();
+    assert_eq!((status, &page["items"]), (200, &printed));
+    let (_, found) = list("text=web%20search&limit=1");
+    assert_eq!(found["items"].as_array().unwrap().len(), 1);
+    assert!(found["next_cursor"].is_string(), "{found}");
+    assert_eq!(gateway.administer("nobody", "GET", "/admin/v1/catalog", &Value::Null).0, 401);
+}

@@ -277,6 +277,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/admin/v1/catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List ready entries for popular servers: what each is, what it needs, and its settings */
+        get: operations["catalog.list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/admin/v1/clients": {
         parameters: {
             query?: never;
@@ -2215,6 +2232,45 @@ export interface components {
         };
         /** @description One page of a list. */
         Page6: {
+            items: components["schemas"]["CatalogItem"][];
+            /** @description Pass it as `cursor` for the next page. Absent on the last page. */
+            next_cursor?: string | null;
+        };
+        /** @description An entry of the catalogue. */
+        CatalogItem: {
+            id: string;
+            title: string;
+            summary: string;
+            publisher: string;
+            homepage: string;
+            /** @description The licence of the package, as its registry states it; `service` for a remote server. */
+            license: string;
+            parameters: components["schemas"]["CatalogParameter"][];
+            /** @description The server's settings; `{{name}}` is where a parameter goes. */
+            server: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description What an operator has to know or get, as a field of a form. */
+        CatalogParameter: {
+            name: string;
+            title: string;
+            help?: string | null;
+            /** @description It is a reference such as `${env:NAME}`, never the secret itself. */
+            secret?: boolean;
+            /** @default true */
+            required: boolean;
+            /** @description The variable that a secret comes from unless a reference is given. */
+            variable?: string | null;
+            default?: string | null;
+            /** @description A regular expression that the value matches. */
+            pattern?: string | null;
+            /** @description Where one gets it. */
+            url?: string | null;
+            example?: string | null;
+        };
+        /** @description One page of a list. */
+        Page7: {
             items: components["schemas"]["Client"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2239,7 +2295,7 @@ export interface components {
             removed: string;
         };
         /** @description One page of a list. */
-        Page7: {
+        Page8: {
             items: components["schemas"]["Credential"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2270,7 +2326,7 @@ export interface components {
             url: string;
         };
         /** @description One page of a list. */
-        Page8: {
+        Page9: {
             items: components["schemas"]["Account"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2289,7 +2345,7 @@ export interface components {
             current?: string | null;
         };
         /** @description One page of a list. */
-        Page9: {
+        Page10: {
             items: components["schemas"]["Entry"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2318,7 +2374,7 @@ export interface components {
             held: components["schemas"]["Amount"];
         };
         /** @description One page of a list. */
-        Page10: {
+        Page11: {
             items: components["schemas"]["FlowItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2383,7 +2439,7 @@ export interface components {
             labels: string[];
         };
         /** @description One page of a list. */
-        Page11: {
+        Page12: {
             items: components["schemas"]["OAuthGrant"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2405,7 +2461,7 @@ export interface components {
             revoked?: number | null;
         };
         /** @description One page of a list. */
-        Page12: {
+        Page13: {
             items: components["schemas"]["Key"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2460,7 +2516,7 @@ export interface components {
             secret?: string | null;
         };
         /** @description One page of a list. */
-        Page13: {
+        Page14: {
             items: components["schemas"]["Server"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2678,7 +2734,7 @@ export interface components {
             at: number;
         };
         /** @description One page of a list. */
-        Page14: {
+        Page15: {
             items: components["schemas"]["Withheld"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2733,7 +2789,7 @@ export interface components {
             withheld: number;
         };
         /** @description One page of a list. */
-        Page15: {
+        Page16: {
             items: components["schemas"]["Limit"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2895,7 +2951,7 @@ export interface components {
         /** @description What happens to calls while the shared store is unavailable. */
         StoreAway: "open" | "closed";
         /** @description One page of a list. */
-        Page16: {
+        Page17: {
             items: components["schemas"]["LimitUse"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -2939,7 +2995,7 @@ export interface components {
             known_for_ms?: number | null;
         };
         /** @description One page of a list. */
-        Page17: {
+        Page18: {
             items: components["schemas"]["BrowserSession"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3131,7 +3187,7 @@ export interface components {
             version: number;
         };
         /** @description One page of a list. */
-        Page18: {
+        Page19: {
             items: components["schemas"]["Version"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3173,7 +3229,7 @@ export interface components {
             created: number;
         };
         /** @description One page of a list. */
-        Page19: {
+        Page20: {
             items: components["schemas"]["Portal"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3188,7 +3244,7 @@ export interface components {
         };
         Source: ("configuration" | "store") | "server";
         /** @description One page of a list. */
-        Page20: {
+        Page21: {
             items: components["schemas"]["Price"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3259,7 +3315,7 @@ export interface components {
             price: number;
         };
         /** @description One page of a list. */
-        Page21: {
+        Page22: {
             items: components["schemas"]["Listed"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3278,7 +3334,7 @@ export interface components {
         };
         Source2: "configuration" | "store";
         /** @description One page of a list. */
-        Page22: {
+        Page23: {
             items: components["schemas"]["Definition"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3292,7 +3348,7 @@ export interface components {
             definition: unknown;
         };
         /** @description One page of a list. */
-        Page23: {
+        Page24: {
             items: components["schemas"]["Tool"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3343,7 +3399,7 @@ export interface components {
             sink: boolean;
         };
         /** @description One page of a list. */
-        Page24: {
+        Page25: {
             items: components["schemas"]["MayCall"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3362,7 +3418,7 @@ export interface components {
             places: number;
         };
         /** @description One page of a list. */
-        Page25: {
+        Page26: {
             items: components["schemas"]["Registry"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3412,7 +3468,7 @@ export interface components {
             };
         };
         /** @description One page of a list. */
-        Page26: {
+        Page27: {
             items: components["schemas"]["Entry3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3439,7 +3495,7 @@ export interface components {
             requested: string;
         };
         /** @description One page of a list. */
-        Page27: {
+        Page28: {
             items: components["schemas"]["Request"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3504,7 +3560,7 @@ export interface components {
             text: string;
         };
         /** @description One page of a list. */
-        Page28: {
+        Page29: {
             items: components["schemas"]["State3"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3582,7 +3638,7 @@ export interface components {
         /** @description Priority of these replicas. */
         ReplicaGroup: "primary" | "secondary";
         /** @description One page of a list. */
-        Page29: {
+        Page30: {
             items: components["schemas"]["Session"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3613,7 +3669,7 @@ export interface components {
             calls: unknown[];
         };
         /** @description One page of a list. */
-        Page30: {
+        Page31: {
             items: components["schemas"]["Stream"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3660,7 +3716,7 @@ export interface components {
             at_restart: string[];
         };
         /** @description One page of a list. */
-        Page31: {
+        Page32: {
             items: components["schemas"]["StopItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3697,7 +3753,7 @@ export interface components {
          */
         By: "tenant" | "user" | "agent" | "key" | "server" | "tool" | "hour" | "day" | "month";
         /** @description One page of a list. */
-        Page32: {
+        Page33: {
             items: components["schemas"]["Row"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3728,7 +3784,7 @@ export interface components {
             upstream_ms: number;
         };
         /** @description One page of a list. */
-        Page33: {
+        Page34: {
             items: components["schemas"]["Webhook"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -3750,7 +3806,7 @@ export interface components {
         /** @description What a webhook is posted. */
         WebhookFormat: "json" | "slack" | "teams";
         /** @description One page of a list. */
-        Page34: {
+        Page35: {
             items: components["schemas"]["DeliveryItem"][];
             /** @description Pass it as `cursor` for the next page. Absent on the last page. */
             next_cursor?: string | null;
@@ -4389,6 +4445,34 @@ export interface operations {
             default: components["responses"]["Problem"];
         };
     };
+    "catalog.list": {
+        parameters: {
+            query?: {
+                /** @description Only entries with these words. */
+                text?: string | null;
+                /** @description From `next_cursor` of the page before. */
+                cursor?: string | null;
+                /** @description Items a page: 1 to 1000. Default: 100. */
+                limit?: number | null;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Page6"];
+                };
+            };
+            default: components["responses"]["Problem"];
+        };
+    };
     "clients.list": {
         parameters: {
             query?: {
@@ -4409,7 +4493,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page6"];
+                    "application/json": components["schemas"]["Page7"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4464,7 +4548,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page7"];
+                    "application/json": components["schemas"]["Page8"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4596,7 +4680,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page8"];
+                    "application/json": components["schemas"]["Page9"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4689,7 +4773,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page9"];
+                    "application/json": components["schemas"]["Page10"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4762,7 +4846,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page10"];
+                    "application/json": components["schemas"]["Page11"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4831,7 +4915,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page11"];
+                    "application/json": components["schemas"]["Page12"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -4888,7 +4972,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page12"];
+                    "application/json": components["schemas"]["Page13"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5074,7 +5158,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page15"];
+                    "application/json": components["schemas"]["Page16"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5106,7 +5190,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page16"];
+                    "application/json": components["schemas"]["Page17"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5134,7 +5218,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page17"];
+                    "application/json": components["schemas"]["Page18"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5561,7 +5645,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page18"];
+                    "application/json": components["schemas"]["Page19"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5610,7 +5694,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page19"];
+                    "application/json": components["schemas"]["Page20"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5730,7 +5814,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page20"];
+                    "application/json": components["schemas"]["Page21"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5758,7 +5842,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page21"];
+                    "application/json": components["schemas"]["Page22"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5926,7 +6010,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page25"];
+                    "application/json": components["schemas"]["Page26"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -5954,7 +6038,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page26"];
+                    "application/json": components["schemas"]["Page27"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6038,7 +6122,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page27"];
+                    "application/json": components["schemas"]["Page28"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6195,7 +6279,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page13"];
+                    "application/json": components["schemas"]["Page14"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6264,7 +6348,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page28"];
+                    "application/json": components["schemas"]["Page29"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6463,7 +6547,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page22"];
+                    "application/json": components["schemas"]["Page23"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6538,7 +6622,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page14"];
+                    "application/json": components["schemas"]["Page15"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -6938,7 +7022,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page29"];
+                    "application/json": components["schemas"]["Page30"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7016,7 +7100,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page31"];
+                    "application/json": components["schemas"]["Page32"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7149,7 +7233,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page30"];
+                    "application/json": components["schemas"]["Page31"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7231,7 +7315,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page23"];
+                    "application/json": components["schemas"]["Page24"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7286,7 +7370,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page24"];
+                    "application/json": components["schemas"]["Page25"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7322,7 +7406,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page32"];
+                    "application/json": components["schemas"]["Page33"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7348,7 +7432,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page33"];
+                    "application/json": components["schemas"]["Page34"];
                 };
             };
             default: components["responses"]["Problem"];
@@ -7378,7 +7462,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Page34"];
+                    "application/json": components["schemas"]["Page35"];
                 };
             };
             default: components["responses"]["Problem"];
