@@ -4,6 +4,7 @@
 mod functions;
 mod idempotency;
 mod pending;
+mod table;
 
 use crate::support::client::{Answer, Modern, open, send};
 use crate::support::{Gateway, wait_for};
