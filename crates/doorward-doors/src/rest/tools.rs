@@ -61,11 +61,7 @@ async fn snapshot(visit: &Visit, is_of_model: bool) -> Result<Arc<Snapshot>, Box
     }
 }
 
-fn listed(
-    visit: &Visit,
-    snapshot: &Snapshot,
-    wanted: impl Fn(&str, &str) -> bool,
-) -> Vec<Listed> {
+fn listed(visit: &Visit, snapshot: &Snapshot, wanted: impl Fn(&str, &str) -> bool) -> Vec<Listed> {
     let settings = visit.gateway.settings();
     let is_single = matches!(visit.portal, Portal::Server(_));
     let items = snapshot.items(TOOLS).enumerate();

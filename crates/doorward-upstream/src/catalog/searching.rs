@@ -46,7 +46,10 @@ impl Snapshot {
             let known = self.places(TOOLS).enumerate();
             let known = known.filter_map(|(at, place)| Some((*indexed.positions.get(&place)?, at)));
             let positions: HashMap<usize, usize> = known.collect();
-            Seen { view: indexed.index.view(|position| positions.contains_key(&position)), positions }
+            Seen {
+                view: indexed.index.view(|position| positions.contains_key(&position)),
+                positions,
+            }
         });
         let hits = seen.view.search(&Request { question, limit, ..Request::default() });
         hits.iter().filter_map(|hit| seen.positions.get(&hit.position).copied()).collect()
