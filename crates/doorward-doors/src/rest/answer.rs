@@ -141,7 +141,7 @@ pub fn pending(path: &str, id: &str, message: Option<String>) -> Answer {
 }
 
 /// The response to a call for which a server requires input.
-pub fn input_required(request: &str, requests: Object, resume: Option<String>) -> Answer {
+pub fn input_required(request: &str, requests: &Object, resume: Option<String>) -> Answer {
     let message = "The server requires input. Send the answers to /api/v1/execute/{id}";
     let status = StatusCode::UNPROCESSABLE_ENTITY;
     let problem = super::problem::Problem::new(status, "input_required", message);

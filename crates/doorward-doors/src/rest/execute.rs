@@ -142,7 +142,7 @@ async fn made(visit: &Visit, params: Object, named: Named, ready: Ready, events:
                     answer::executed(&visit.made(id, &named), &result, usage)
                 }
             },
-            "input_required" => input_required(visit, &request, &result, params, &named),
+            "input_required" => input_required(visit, &request, &result, &params, &named),
             "task" => pending::begun(visit, &result, &visit.made(id, &named)),
             other => unknown(other).answer(&request),
         },
@@ -179,7 +179,7 @@ fn input_required(
     visit: &Visit,
     request: &str,
     result: &Object,
-    params: Object,
+    params: &Object,
     named: &Named,
 ) -> Answer {
     let required = match InputRequired::read(result) {
@@ -187,6 +187,6 @@ fn input_required(
         Err(why) => return unknown(why).answer(request),
     };
     let resume = pending::resume_token(visit, params, named, required.state);
-    answer::input_required(request, interaction::requests(required.requests), Some(resume))
+    answer::input_required(request, &interaction::requests(required.requests), Some(resume))
         .header(http::header::LOCATION, &format!("{}/execute/{request}", visit.base))
 }

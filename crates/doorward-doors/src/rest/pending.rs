@@ -52,7 +52,12 @@ fn purpose(visit: &Visit) -> String {
     format!("rest-input:{}", visit.portal.name())
 }
 
-pub fn resume_token(visit: &Visit, params: Object, named: &Named, state: Option<String>) -> String {
+pub fn resume_token(
+    visit: &Visit,
+    params: &Object,
+    named: &Named,
+    state: Option<String>,
+) -> String {
     let params = String::from_utf8_lossy(&params.to_bytes()).into_owned();
     let (told, shown) = (named.told.clone(), named.shown.clone());
     let content = Interrupted { params, told, shown, state };
@@ -137,8 +142,8 @@ async fn state(visit: &Visit, id: &str, waiting: Waiting) -> Answer {
             Problem::new(StatusCode::CONFLICT, "cancelled", why).answer(&call)
         }
         "input_required" => {
-            let requests = task.object(INPUT_REQUESTS).unwrap_or_default().into_owned();
-            answer::input_required(&call, requests, None)
+            let requests = task.object(INPUT_REQUESTS).unwrap_or_default();
+            answer::input_required(&call, &requests, None)
         }
         _ => waits(visit, id, &task),
     }

@@ -32,7 +32,7 @@ fn event(message: &[u8]) -> Bytes {
 }
 
 /// The last event.
-fn ending(answer: Answer) -> Ending {
+fn ending(answer: &Answer) -> Ending {
     let kind = if answer.status.is_success() { "result" } else { "error" };
     let frame = sse::encode_kind(kind, &answer.body, None);
     Ending::Frames(Box::pin(futures_util::stream::iter([frame])))
@@ -51,10 +51,10 @@ pub async fn begin(
         First::Answer(answer) if !answer.status.is_success() => return answer.response(),
         First::Answer(answer) => {
             let told = receiver.try_recv().ok();
-            (told, Box::pin(std::future::ready(ending(answer))))
+            (told, Box::pin(std::future::ready(ending(&answer))))
         }
-        First::Event(event) => (Some(event), Box::pin(async move { ending(run.await) })),
-        First::Silence => (None, Box::pin(async move { ending(run.await) })),
+        First::Event(event) => (Some(event), Box::pin(async move { ending(&run.await) })),
+        First::Silence => (None, Box::pin(async move { ending(&run.await) })),
     };
     CallStream::framed(first, run, receiver, keep_alive, event).response()
 }
@@ -64,7 +64,7 @@ pub fn last(visit: &Visit, run: impl Future<Output = Answer> + Send + 'static) -
     // Nothing is told meanwhile.
     let (_, receiver) = visit.events();
     let keep_alive = visit.gateway.shared.timeouts.keep_alive.0;
-    let run = async move { ending(run.await) };
+    let run = async move { ending(&run.await) };
     CallStream::framed(None, run, receiver, keep_alive, event).response()
 }
 

@@ -178,7 +178,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
         assert!(words.contains(case.rest.1), "{name}: {}", answer.body);
         match name {
             "over the limit" => {
-                assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers)
+                assert!(answer.header("retry-after").is_some(), "{:?}", answer.headers);
             }
             "bad arguments" => {
                 assert_eq!(message["error"]["details"][0]["pointer"], "/count", "{message}");
