@@ -62,7 +62,7 @@ pub fn with(client: Client, text: &str, name: &str, entry: &Entry) -> Result<Str
     if client.format() == Format::Toml {
         let out = toml::insert(text, client.parent(), name, &entry.value)?;
         return checked(client, text, out, |all| {
-            all.push((name.to_owned(), entry.value.to_serde()))
+            all.push((name.to_owned(), entry.value.to_serde()));
         });
     }
     let mut out = text.to_owned();
@@ -74,7 +74,9 @@ pub fn with(client: Client, text: &str, name: &str, entry: &Entry) -> Result<Str
     if let Some(input) = &entry.input {
         out = with_input(&out, input)?;
     }
-    checked(client, text, out, |all| all.push((name.to_owned(), entry.value.to_serde())))
+    checked(client, text, out, |all| {
+        all.push((name.to_owned(), entry.value.to_serde()));
+    })
 }
 
 fn with_member(client: Client, text: &str, name: &str, value: &Json) -> Result<String, Wrong> {

@@ -51,6 +51,10 @@ pub struct Entry {
     pub input: Option<Json>,
 }
 
+type Members = Vec<(&'static str, Json)>;
+/// How a client writes a variable of its environment.
+type Variable = fn(&str) -> String;
+
 /// The entry of a client, or why it cannot get its key that way and what to do.
 pub fn entry(client: Client, wanted: &Wanted) -> Result<Entry, String> {
     let url = Json::text(&*wanted.url);
@@ -68,7 +72,7 @@ pub fn entry(client: Client, wanted: &Wanted) -> Result<Entry, String> {
     };
     let plain = |value| Ok(Entry { value, input: None });
     // The members before the headers, and a variable as the client writes it.
-    let (mut members, variable): (Vec<(&str, Json)>, fn(&str) -> String) = match client {
+    let (mut members, variable): (Members, Variable) = match client {
         Client::ClaudeDesktop => {
             return match &wanted.key {
                 Key::None => plain(bridge(Vec::new(), None)),
@@ -130,7 +134,7 @@ pub fn entry(client: Client, wanted: &Wanted) -> Result<Entry, String> {
     Ok(Entry { value: Json::Object(named(members)), input })
 }
 
-fn named(members: Vec<(&str, Json)>) -> Vec<(String, Json)> {
+fn named(members: Members) -> Vec<(String, Json)> {
     members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 

@@ -114,7 +114,7 @@ fn collect(table: &Table, spans: &mut Vec<Range<usize>>) {
         }
         spans.push(span);
     }
-    for (_, item) in table.iter() {
+    for (_, item) in table {
         match item {
             Item::Table(table) => collect(table, spans),
             Item::ArrayOfTables(tables) => tables.iter().for_each(|table| collect(table, spans)),
