@@ -211,7 +211,7 @@ mod tests {
     }
 
     /// A configuration with the server of an item, as the gateway reads it.
-    fn configured(item: &Item, server: Value) -> doorward_config::Settings {
+    fn configured(item: &Item, server: &Value) -> doorward_config::Settings {
         let key = "a master key of at least thirty-two characters";
         let settings = serde_json::json!({
             "public_url": "https://tools.example.com",
@@ -234,7 +234,7 @@ mod tests {
         for item in &items {
             let server = item.settings(&example(item)).unwrap();
             assert!(!server.to_string().contains("{{"), "{}", item.id);
-            let settings = configured(item, server);
+            let settings = configured(item, &server);
             let server = &settings.servers[&item.id];
             assert_eq!(server.url.is_some(), item.is_remote());
             assert!(!server.tags.is_empty() && server.risk.is_some(), "{}", item.id);

@@ -305,7 +305,7 @@ mod tests {
                     match client.format() {
                         _ if client == Client::ClaudeCode => assert!(!text.contains('\n')),
                         Format::Toml => {
-                            assert_eq!(toml::entries(&text, "mcp_servers").unwrap().len(), 1)
+                            assert_eq!(toml::entries(&text, "mcp_servers").unwrap().len(), 1);
                         }
                         Format::Json => {
                             let value: serde_json::Value = serde_json::from_str(&text).unwrap();

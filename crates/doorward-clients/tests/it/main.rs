@@ -16,7 +16,7 @@ use doorward_clients::{Client, Error, Key, Scope, Wanted};
 pub const URL: &str = "http://127.0.0.1:7300/mcp";
 
 /// A home folder in which clients are set up.
-pub struct Home(tempfile::TempDir);
+pub(crate) struct Home(tempfile::TempDir);
 
 impl Home {
     pub fn new() -> Self {

@@ -151,7 +151,9 @@ pub enum AuthWay {
 fn parse_peer(text: &str) -> Result<doorward_clients::snippet::Peer, String> {
     let mut all = doorward_clients::snippet::Peer::all();
     all.find(|peer| peer.id() == text).ok_or_else(|| {
-        let all: Vec<_> = doorward_clients::snippet::Peer::all().map(|peer| peer.id()).collect();
+        let all: Vec<_> = doorward_clients::snippet::Peer::all()
+            .map(doorward_clients::snippet::Peer::id)
+            .collect();
         format!("expected one of {}", all.join(", "))
     })
 }

@@ -293,7 +293,7 @@ fn take_out(options: &UndoClient) -> Result<(), Failed> {
             "removed the entry '{name}' from {shown}; other changes since the setup are kept"
         )?,
         Undoing::Gone => {
-            writeln!(out, "{shown} has no entry '{name}' any more; nothing was changed")?
+            writeln!(out, "{shown} has no entry '{name}' any more; nothing was changed")?;
         }
     }
     if let Some(backup) = backup.filter(|_| undoing == Undoing::TakenOut) {
