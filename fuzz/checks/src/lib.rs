@@ -1,6 +1,7 @@
 //! What holds for any input, by target: fuzzing calls it on inputs that it makes up, and an ordinary test on those in
 //! `fuzz/corpus`.
 
+pub mod a2a;
 pub mod forms;
 pub mod functions;
 pub mod headers;
@@ -36,6 +37,11 @@ mod tests {
             }
         }
         assert!(seeds >= 3, "{} has {seeds} seeds", folder.display());
+    }
+
+    #[test]
+    fn the_corpus_of_a2a_holds() {
+        run("a2a", super::a2a::check);
     }
 
     #[test]
