@@ -20,7 +20,9 @@ pub const ACTS: &str = "acts";
 fn keep(name: &str) -> Option<Keep> {
     match name {
         "kind" | "class" | "at" | "act" | "via" | "digest" | "address" | "public" => None,
-        "why" | "reason" | "note" | "label" | "proof" => Some(Keep::Addresses),
+        // Of a removal: what is signed and its signature, which look like a secret now and then.
+        "removed" | "signature" => None,
+        "why" | "reason" | "note" | "label" => Some(Keep::Addresses),
         _ => Some(Keep::Personal),
     }
 }
@@ -100,5 +102,28 @@ impl Act {
         let clean = written::members(&text, keep)
             .map_err(|error| crate::Error::Refused(format!("an act is not recorded: {error}")))?;
         Ok(clean[1..clean.len() - 1].to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signature that looks like a secret stays as it is, or what it proves could not be verified.
+    #[test]
+    fn what_is_signed_and_its_signature_are_recorded_as_they_are() {
+        let looks = [
+            "AKIAIOSFODNN7EXAMPLE",
+            "ghp_0123456789abcdefABCDEF0123456789abcd",
+            "dana@example.com",
+        ];
+        for text in looks {
+            let act = Act::new("audit.retention", "id")
+                .with("removed", [(text, 1, 2, text)])
+                .with("proof", serde_json::json!({ "key": "k", "signature": text }))
+                .with("why", text);
+            let written = act.members(&Actor::gateway(), 0).unwrap();
+            assert_eq!(written.matches(text).count(), 3, "{written}");
+        }
     }
 }
