@@ -19,9 +19,9 @@ pub const ACTS: &str = "acts";
 /// personal data; names of people and things, of secrets only.
 fn keep(name: &str) -> Option<Keep> {
     match name {
-        "kind" | "class" | "at" | "act" | "via" | "digest" | "address" | "public" => None,
-        // Of a removal: what is signed and its signature, which look like a secret now and then.
-        "removed" | "signature" => None,
+        // What a removal signs and its signature look like a secret now and then.
+        "kind" | "class" | "at" | "act" | "via" | "digest" | "address" | "public" | "removed"
+        | "signature" => None,
         "why" | "reason" | "note" | "label" => Some(Keep::Addresses),
         _ => Some(Keep::Personal),
     }
