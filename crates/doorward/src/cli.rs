@@ -211,7 +211,7 @@ pub enum Command {
     /// Run a program in a sandbox; the gateway starts sandboxed servers with it
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
-    Confine(Confine),
+    Confine(doorward_confine::Confine),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
 }
@@ -338,41 +338,6 @@ pub struct Inspect {
     /// Print the tools as JSON, with their schemas
     #[arg(long)]
     pub json: bool,
-}
-
-#[derive(Debug, Clone, Args)]
-pub struct Confine {
-    /// Permissions, as JSON
-    pub allowed: String,
-    /// Process with which the program ends
-    #[arg(long, hide = true)]
-    pub parent: Option<i32>,
-    #[arg(long, hide = true)]
-    pub step: Option<ConfineStep>,
-    #[arg(last = true, required = true)]
-    pub program: Vec<OsString>,
-}
-
-/// The internal steps that `confine` starts itself for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum ConfineStep {
-    Try,
-    TryUser,
-    TryInside,
-    Inside,
-    Bare,
-}
-
-impl ConfineStep {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Try => "try",
-            Self::TryUser => "try-user",
-            Self::TryInside => "try-inside",
-            Self::Inside => "inside",
-            Self::Bare => "bare",
-        }
-    }
 }
 
 #[cfg(test)]

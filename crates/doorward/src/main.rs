@@ -5,8 +5,6 @@ mod bridge;
 mod cli;
 mod client;
 mod commands;
-#[cfg(target_os = "linux")]
-mod confine;
 mod inherited;
 mod logging;
 mod serve;
@@ -80,7 +78,7 @@ fn run(cli: Cli, inherited: Result<Inherited, Failed>) -> Result<(), Failed> {
         #[cfg(target_os = "linux")]
         Command::Confine(options) => {
             inherited?.close();
-            confine::run(&options)
+            doorward_confine::run(&options).map_err(|why| Failed::new(Exit::Config, why))
         }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut cli::command(), "doorward", &mut std::io::stdout());

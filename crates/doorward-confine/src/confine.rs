@@ -6,9 +6,6 @@
 //! namespaces if the system allows them (`spaces`), which gives up files (Landlock), system calls
 //! (`calls`) and privileges, and then starts the program.
 
-mod spaces;
-mod watch;
-
 use std::ffi::OsStr;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
@@ -24,11 +21,13 @@ use landlock::{
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::{Gid, Uid, User, setgid, setgroups, setuid};
 
-use crate::cli::{Confine, ConfineStep};
-use crate::commands::{Exit, Failed};
-use spaces::Spaces;
+use crate::options::{Confine, Step};
+use crate::spaces::{self, Spaces};
+use crate::watch;
 
 const OWN: &str = "/proc/self/exe";
+/// What every message of a failure begins with.
+const FAILED: &str = "cannot start the sandbox: ";
 /// Files that programs need in order to run; none of them is secret.
 const SYSTEM: [&str; 23] = [
     "/usr",
@@ -58,9 +57,9 @@ const SYSTEM: [&str; 23] = [
 ];
 const DEVICES: [&str; 5] = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"];
 
-/// Runs the program. Returns when it has ended, or if it could not be confined.
-pub fn run(options: &Confine) -> Result<(), Failed> {
-    let wrong = |why: String| Failed::new(Exit::Config, format!("cannot start the sandbox: {why}"));
+/// Runs the program. Returns when it has ended, or why it could not be confined.
+pub fn run(options: &Confine) -> Result<(), String> {
+    let wrong = |why: String| format!("{FAILED}{why}");
     let allowed: Confinement =
         serde_json::from_str(&options.allowed).map_err(|error| wrong(error.to_string()))?;
     match options.step {
@@ -100,7 +99,7 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
     };
     report(allowed, spaces, &groups, why_not.as_deref());
     unshare(allowed, spaces)?;
-    let step = if spaces == Spaces::None { ConfineStep::Bare } else { ConfineStep::Inside };
+    let step = if spaces == Spaces::None { Step::Bare } else { Step::Inside };
     let child = second(options, step).spawn().map_err(|error| format!("{OWN}: {error}"))?;
     watch::leave_streams()?;
     watched.attend(&child, spaces != Spaces::None)
@@ -109,7 +108,7 @@ fn start(options: &Confine, allowed: &Confinement) -> Result<(), String> {
 /// The allocator reserves address space, of which a limited program may have little.
 const RESERVE: &str = "MIMALLOC_ARENA_RESERVE";
 
-fn second(options: &Confine, step: ConfineStep) -> Command {
+fn second(options: &Confine, step: Step) -> Command {
     let mut command = Command::new(OWN);
     command.env(RESERVE, "8MiB");
     command.arg("confine").args(["--step", step.name()]);
@@ -122,8 +121,8 @@ fn second(options: &Confine, step: ConfineStep) -> Command {
 fn try_spaces(options: &Confine) -> Result<Spaces, String> {
     let spaces = spaces::kind();
     let step = match spaces {
-        Spaces::User => ConfineStep::TryUser,
-        _ => ConfineStep::Try,
+        Spaces::User => Step::TryUser,
+        _ => Step::Try,
     };
     let output = second(options, step)
         .stdin(Stdio::null())
@@ -133,8 +132,7 @@ fn try_spaces(options: &Confine) -> Result<Spaces, String> {
         return Ok(spaces);
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    let said =
-        said.trim().rsplit("cannot start the sandbox: ").next().unwrap_or_default().to_owned();
+    let said = said.trim().rsplit(FAILED).next().unwrap_or_default().to_owned();
     Err(if said.is_empty() { output.status.to_string() } else { said })
 }
 
@@ -147,24 +145,24 @@ fn unshare(allowed: &Confinement, spaces: Spaces) -> Result<(), String> {
 }
 
 /// The second step: gives up what is not allowed, and starts the program, or replaces itself by it.
-fn enter(options: &Confine, allowed: &Confinement, step: ConfineStep) -> Result<(), String> {
-    if let ConfineStep::Try | ConfineStep::TryUser = step {
-        let spaces = if step == ConfineStep::Try { Spaces::Whole } else { Spaces::User };
+fn enter(options: &Confine, allowed: &Confinement, step: Step) -> Result<(), String> {
+    if let Step::Try | Step::TryUser = step {
+        let spaces = if step == Step::Try { Spaces::Whole } else { Spaces::User };
         unshare(allowed, spaces)?;
-        let output = second(options, ConfineStep::TryInside)
+        let output = second(options, Step::TryInside)
             .stderr(Stdio::inherit())
             .output()
             .map_err(|error| format!("{OWN}: {error}"))?;
         return output.status.success().then_some(()).ok_or_else(String::new);
     }
     let parent = watch::Parent::new(options.parent)?;
-    let is_inside = step != ConfineStep::Bare;
+    let is_inside = step != Step::Bare;
     let (name, arguments) = options.program.split_first().ok_or("no program")?;
     let found = find(name).ok_or_else(|| format!("there is no {}", name.display()))?;
     if is_inside {
         spaces::close(&allowed.write)?;
     }
-    if step == ConfineStep::TryInside {
+    if step == Step::TryInside {
         return Ok(());
     }
     bound(allowed).map_err(|error| format!("its limits: {error}"))?;
