@@ -97,7 +97,7 @@ pub use openapi::{OpenApiSettings, PageSettings};
 pub use package::{Launch, PackageSettings, PackagesSettings, Program, UserValue};
 pub use pins::{AllPinSettings, OnNew, PinMode, PinSettings};
 pub use policy::{Explain, PolicySettings};
-pub use portal::PortalSettings;
+pub use portal::{Discovery, PortalSettings};
 pub use quantity::{ByteSize, Period};
 pub use rates::{Dimension, Measures, Only, Rate, RateSettings, RuleSettings, StoreAway};
 pub use registries::{OnDeleted, OwnRegistrySettings, Registries, RegistrySettings};

@@ -42,9 +42,44 @@ pub struct PortalSettings {
     /// New descriptions, by `server/name`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub describe: BTreeMap<String, String>,
+    /// How tools are offered to clients.
+    #[serde(skip_serializing_if = "Discovery::is_full")]
+    pub discovery: Discovery,
+    /// Tools that are listed although clients search for all others, by `server/name` as the servers have it.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub favorites: BTreeSet<Pattern>,
     /// OAuth scopes that a token must have to use the portal.
     #[serde(skip_serializing_if = "BTreeSet::is_empty")]
     pub scopes: BTreeSet<String>,
+}
+
+/// How tools are offered to clients.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    /// As a list of all.
+    #[default]
+    Full,
+    /// As three tools that find, describe and call all others.
+    Search,
+}
+
+impl Discovery {
+    fn is_full(&self) -> bool {
+        *self == Self::Full
+    }
+}
+
+impl std::str::FromStr for Discovery {
+    type Err = ();
+
+    fn from_str(name: &str) -> Result<Self, ()> {
+        match name {
+            "full" => Ok(Self::Full),
+            "search" => Ok(Self::Search),
+            _ => Err(()),
+        }
+    }
 }
 
 impl PortalSettings {
@@ -60,6 +95,7 @@ impl PortalSettings {
             ("prompts", &self.prompts),
             ("resources", &self.resources),
             ("except", &self.except),
+            ("favorites", &self.favorites),
         ];
         for (key, patterns) in lists {
             if let Some(wrong) = patterns.iter().find(|pattern| !pattern.0.contains('/')) {
@@ -82,9 +118,19 @@ impl PortalSettings {
                     "rename",
                     format!("'{new}': '__' is reserved as separator of server and name"),
                 ));
+            } else if doorward_discovery::is_own(new) {
+                // Whatever 'discovery' says: a URL can ask for search.
+                problems.push((
+                    "rename",
+                    format!("'{new}' is the name of one of the gateway's own tools"),
+                ));
             } else if !seen.insert(new) {
                 problems.push(("rename", format!("'{new}' is used twice")));
             }
+        }
+        if self.discovery == Discovery::Full && !self.favorites.is_empty() {
+            let why = "it is for 'discovery: search'; otherwise, all tools are listed";
+            problems.push(("favorites", why.into()));
         }
         let none = [&self.tools, &self.prompts, &self.resources].iter().all(|all| all.is_empty());
         if none && self.servers.is_empty() && self.tags.is_empty() {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use doorward_config::TenantSettings;
+use doorward_config::{Discovery, TenantSettings};
 pub use doorward_core::{
     CallId, Challenge, Events, Failure, Gone, Pauses, Portal, Protocol, Receipt,
 };
@@ -19,6 +19,7 @@ pub use doorward_upstream::call_error::CallError;
 use crate::access::targets::is_write;
 use crate::approvals::approved::{Answered, Approved};
 use crate::billing::Reserved;
+use crate::discovery::Discovering;
 use crate::pipeline::cache_lookup::Looked;
 use crate::pipeline::checked::Checked;
 use crate::trace::Trace;
@@ -55,6 +56,8 @@ pub struct Call {
     pub refused: Vec<(String, RpcError)>,
     /// The `Mcp-Param-*` headers of a request over modern HTTP; `None` for other transports.
     pub param_headers: Option<http::HeaderMap>,
+    /// How the client wants tools to be offered, if its URL says so.
+    pub discovery: Option<Discovery>,
     pub started: Instant,
     /// Set by routing.
     pub route: Option<Route>,
@@ -68,6 +71,8 @@ pub struct Call {
 /// What the stages have found out about a call, for its audit record.
 #[derive(Debug, Default)]
 pub struct Notes {
+    /// It is about one of the tools that find others.
+    pub discovering: Option<Box<Discovering>>,
     /// Facts for policies beyond the call itself.
     pub facts: Option<Box<Facts>>,
     /// What holds for the data of the caller's tenant.
@@ -155,13 +160,14 @@ pub struct Asks {
     pub conversation: Option<Box<str>>,
     pub retry: Option<Retry>,
     pub param_headers: Option<http::HeaderMap>,
+    pub discovery: Option<Discovery>,
 }
 
 impl Call {
-    /// A new call. Boxed, because it is large and moved often.
-    pub fn new(asks: Asks, method: &str, params: Object) -> Box<Self> {
+    /// A new call. Boxed, because it is large and moved often. Doors use [`Gateway::call`](crate::Gateway::call).
+    pub(crate) fn new(asks: Asks, method: &str, params: Object) -> Box<Self> {
         let Asks { caller, protocol, portal, revision, client, .. } = asks;
-        let Asks { session, conversation, retry, param_headers, .. } = asks;
+        let Asks { session, conversation, retry, param_headers, discovery, .. } = asks;
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let mut params = params;
         // Several SDKs write absent arguments as null, and servers expect an object.
@@ -184,6 +190,7 @@ impl Call {
             retry,
             refused: Vec::new(),
             param_headers,
+            discovery,
             started: Instant::now(),
             route: None,
             shown_name: None,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use doorward_admin::{Code, Desk, Problem};
 use doorward_gateway::Gateway;
 use doorward_gateway::access::decide::Asking;
-use doorward_gateway::call::{Asks, Call, Portal, Protocol};
+use doorward_gateway::call::{Asks, Portal, Protocol};
 use doorward_gateway::endpoint::Endpoint;
 use doorward_identity::identity::Caller;
 use doorward_mcp::meta::Client;
@@ -158,8 +158,9 @@ impl<'a> Visit<'a> {
             conversation: None,
             retry: None,
             param_headers: None,
+            discovery: None,
         };
-        let call = Call::new(asks, method::TOOLS_LIST, Object::new());
+        let call = self.gateway.call(asks, method::TOOLS_LIST, Object::new());
         if let Some(fresh) = self.gateway.fresh_snapshot(&call) {
             return Some(fresh);
         }

@@ -16,7 +16,7 @@ use super::{Body, Visit, converse, empty, error_response, events, json};
 use doorward_gateway::call::{Events, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
-use doorward_gateway::sessions::Session;
+use doorward_gateway::sessions::{Opening, Session};
 use doorward_observability::telemetry::context;
 
 pub struct Request {
@@ -51,14 +51,14 @@ impl Drop for Alone {
 
 pub async fn post(
     gateway: Arc<Gateway>,
-    Visit { caller, portal, form }: Visit,
+    Visit { caller, portal, form, discovery }: Visit,
     sent: &HeaderMap,
     request: Request,
 ) -> Response<Body> {
     let Request { id, method, params, revision } = request;
     serve(
         gateway,
-        Visit { caller, portal, form },
+        Visit { caller, portal, form, discovery },
         sent,
         revision,
         vec![(id, method, params)],
@@ -89,7 +89,7 @@ pub async fn post_batch(
 
 async fn serve(
     gateway: Arc<Gateway>,
-    Visit { caller, portal, form }: Visit,
+    Visit { caller, portal, form, discovery }: Visit,
     sent: &HeaderMap,
     revision: Revision,
     mut requests: Vec<(Id, Box<str>, Object)>,
@@ -109,13 +109,9 @@ async fn serve(
         let why = "Subscriptions require a session: open one with 'initialize' first";
         return refused(StatusCode::BAD_REQUEST, &RpcError::invalid_request(why));
     }
-    let opened = gateway.sessions.prepare(
-        caller.clone(),
-        portal,
-        revision,
-        Client::default(),
-        Protocol::Mcp,
-    );
+    let (client, protocol) = (Client::default(), Protocol::Mcp);
+    let opening = Opening { portal, revision, client, protocol, discovery };
+    let opened = gateway.sessions.prepare(caller.clone(), opening);
     let session = match opened {
         Ok(session) => session,
         Err(error) => {
@@ -127,7 +123,7 @@ async fn serve(
     let alone = Alone { gateway: gateway.clone(), session: session.clone() };
     for (_, method, params) in &mut requests {
         context::adopt(params, sent);
-        let call = converse::new_call(&session, &caller, method, params.clone());
+        let call = converse::new_call(&gateway, &session, &caller, method, params.clone());
         if let Err(refused) = super::admit(&gateway, &call) {
             return *refused;
         }

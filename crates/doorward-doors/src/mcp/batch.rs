@@ -29,7 +29,7 @@ pub async fn post(
             },
         };
     }
-    let Visit { caller, portal, form } = visit;
+    let Visit { caller, portal, form, .. } = visit;
     let session = match session(&gateway, &caller, &portal, sent) {
         Ok(session) => session,
         Err((status, error)) => return error_response(status, None, &error),

@@ -80,7 +80,13 @@ async fn respond(
 }
 
 /// A call of a session's, on its first round.
-pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object) -> Box<Call> {
+pub fn new_call(
+    gateway: &Gateway,
+    session: &Session,
+    caller: &Caller,
+    method: &str,
+    params: Object,
+) -> Box<Call> {
     let asks = Asks {
         caller: caller.clone(),
         protocol: session.protocol,
@@ -91,8 +97,9 @@ pub fn new_call(session: &Session, caller: &Caller, method: &str, params: Object
         conversation: None,
         retry: None,
         param_headers: None,
+        discovery: session.discovery,
     };
-    Call::new(asks, method, params)
+    gateway.call(asks, method, params)
 }
 
 async fn call(
@@ -113,7 +120,7 @@ async fn call(
     let mut retry = None;
     let mut refused = Vec::new();
     for _ in 0..=gateway.shared.limits.rounds {
-        let mut call = new_call(session, caller, method, params.clone());
+        let mut call = new_call(gateway, session, caller, method, params.clone());
         call.retry = retry.take();
         call.refused = std::mem::take(&mut refused);
         let id = call.id;
@@ -259,7 +266,7 @@ impl Drop for Asked<'_> {
 
 /// The result of `initialize`: what the portal offers, in the words of the client's revision.
 pub async fn introduce(gateway: &Arc<Gateway>, session: &Arc<Session>) -> Result<Object, Refusal> {
-    let call = new_call(session, &session.opener, method::DISCOVER, Object::new());
+    let call = new_call(gateway, session, &session.opener, method::DISCOVER, Object::new());
     let reply = pipeline::run(gateway.clone(), call, Events::ignored()).await?;
     let Reply::Result(about) = reply else { return Ok(Object::new()) };
     Ok(initialize_result(gateway, session, &about))

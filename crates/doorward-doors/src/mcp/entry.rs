@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_authorization::page;
+use doorward_config::Discovery;
 use doorward_mcp::{Object, RpcError, method};
 use http::header::{ACCEPT, ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -28,6 +29,8 @@ pub struct Visit {
     pub caller: Caller,
     pub portal: Portal,
     pub form: Form,
+    /// How the client wants tools to be offered, if its URL says so.
+    pub discovery: Option<Discovery>,
 }
 
 /// Finds out who asks, and lets them in.
@@ -126,7 +129,8 @@ pub fn metadata(gateway: &Gateway, method: &Method, path: &str) -> Response<Body
 
 /// Whether a session may be opened: its portal is there for its opener, and something in it.
 pub fn admit_session(gateway: &Gateway, session: &Arc<Session>) -> Result<(), Box<Response<Body>>> {
-    let discover = converse::new_call(session, &session.opener, method::DISCOVER, Object::new());
+    let discover =
+        converse::new_call(gateway, session, &session.opener, method::DISCOVER, Object::new());
     admit(gateway, &discover)?;
     let refused = |error| Box::new(error_response(StatusCode::FORBIDDEN, None, &error));
     gateway.check_sees_any(&discover.asking()).map_err(refused)

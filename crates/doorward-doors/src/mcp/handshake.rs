@@ -19,7 +19,7 @@ use doorward_core::byte_queue;
 use doorward_gateway::call::{CallError, Events, Pauses, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
-use doorward_gateway::sessions::{Begun, Session};
+use doorward_gateway::sessions::{Begun, Opening, Session};
 use doorward_identity::identity::Caller;
 use doorward_observability::telemetry::context;
 use doorward_web::streams::OutStream;
@@ -27,7 +27,7 @@ use doorward_web::streams::OutStream;
 /// Opens a session and answers `initialize`.
 pub fn initialize(
     gateway: &Arc<Gateway>,
-    Visit { caller, portal, form }: Visit,
+    Visit { caller, portal, form, discovery }: Visit,
     id: &Id,
     params: &Object,
 ) -> Response<Body> {
@@ -36,7 +36,8 @@ pub fn initialize(
         Err(error) => return error_response(StatusCode::BAD_REQUEST, Some(id), &error),
     };
     let (revision, client) = asked;
-    let session = match gateway.sessions.prepare(caller, portal, revision, client, Protocol::Mcp) {
+    let opening = Opening { portal, revision, client, protocol: Protocol::Mcp, discovery };
+    let session = match gateway.sessions.prepare(caller, opening) {
         Ok(session) => session,
         Err(error) => return refused(id, error),
     };
@@ -143,7 +144,7 @@ pub fn session(
 /// One message in a session.
 pub async fn post(
     gateway: Arc<Gateway>,
-    Visit { caller, portal, form }: Visit,
+    Visit { caller, portal, form, .. }: Visit,
     sent: &HeaderMap,
     message: Message,
 ) -> Response<Body> {
@@ -207,7 +208,8 @@ pub fn admit(
         if gateway.is_unrestricted(&caller.principal, &session.portal) {
             break;
         }
-        let call = converse::new_call(session, caller, &request.method, request.params.clone());
+        let call =
+            converse::new_call(gateway, session, caller, &request.method, request.params.clone());
         super::admit(gateway, &call)?;
     }
     Ok(())

@@ -284,9 +284,10 @@ impl Desk {
             conversation: stored.conversation.clone(),
             retry: retry.or_else(|| stored.retry()),
             param_headers: None,
+            discovery: None,
         };
         let params = stored.params().ok_or_else(unknown)?;
-        let mut call = Call::new(asks, method::TOOLS_CALL, params);
+        let mut call = self.gateway.call(asks, method::TOOLS_CALL, params);
         call.notes.runs = Some(task.approval.as_str().into());
         Ok(call)
     }
@@ -382,8 +383,9 @@ impl Desk {
             conversation: stored.conversation.clone(),
             retry: None,
             param_headers: None,
+            discovery: None,
         };
-        let call = Call::new(asks, &self.sent.method, params);
+        let call = self.gateway.call(asks, &self.sent.method, params);
         match pipeline::run(self.gateway.clone(), call, Events::ignored()).await {
             Ok(Reply::Result(mut result)) => {
                 if result.contains("taskId") {

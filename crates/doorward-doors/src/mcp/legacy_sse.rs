@@ -13,17 +13,24 @@ use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use super::{Body, body, check_type, converse, empty, error_response, events, handshake, parse};
+use doorward_config::Discovery;
 use doorward_gateway::call::{CallError, Events, Portal, Protocol};
 use doorward_gateway::gateway::Gateway;
 use doorward_gateway::pipeline::{Refusal, refusal};
-use doorward_gateway::sessions::Session;
+use doorward_gateway::sessions::{Opening, Session};
 use doorward_identity::identity::Caller;
 use doorward_web::streams::Connection;
 
 /// Opens a stream, and with it a session.
-pub async fn open(gateway: Arc<Gateway>, caller: Caller, portal: Portal) -> Response<Body> {
+pub async fn open(
+    gateway: Arc<Gateway>,
+    caller: Caller,
+    portal: Portal,
+    discovery: Option<Discovery>,
+) -> Response<Body> {
     let (revision, client) = (Revision::V2024_11_05, Client::default());
-    let session = match gateway.sessions.prepare(caller, portal, revision, client, Protocol::Sse) {
+    let opening = Opening { portal, revision, client, protocol: Protocol::Sse, discovery };
+    let session = match gateway.sessions.prepare(caller, opening) {
         Ok(session) => session,
         Err(error) => return unavailable(error),
     };
@@ -112,7 +119,7 @@ pub async fn post(
             if *method != *method::INITIALIZE
                 && !gateway.is_unrestricted(&caller.principal, &session.portal)
             {
-                let call = converse::new_call(&session, &caller, &method, params.clone());
+                let call = converse::new_call(&gateway, &session, &caller, &method, params.clone());
                 if let Err(refused) = super::admit(&gateway, &call) {
                     return *refused;
                 }

@@ -59,8 +59,9 @@ impl TaskReader {
             conversation: None,
             retry: None,
             param_headers: None,
+            discovery: None,
         };
-        let call = Call::new(asks, "tasks/get", params);
+        let call = gateway.call(asks, "tasks/get", params);
         match held_task::run(gateway, call, Events::ignored()).await {
             Ok(Reply::Result(mut task)) => {
                 task.remove("resultType");

@@ -18,6 +18,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use doorward_config::Discovery;
 use doorward_mcp::error::Kind;
 use doorward_mcp::message::is_batch;
 use doorward_mcp::{Id, Message, Revision, RpcError, headers, meta, method};
@@ -56,6 +57,10 @@ async fn route(
         request.headers_mut().remove(&names::SESSION_ID);
     }
     let Some(endpoint) = endpoint_at(&gateway, request.uri().path()) else { return nothing_here() };
+    let discovery = match discovery(request.uri().query()) {
+        Ok(discovery) => discovery,
+        Err(error) => return error_response(StatusCode::BAD_REQUEST, None, &error),
+    };
     // Who may see everything is told at once; all others as if it were there and not for them.
     if let Endpoint::Mcp(Portal::Server(name)) | Endpoint::Events(Portal::Server(name)) = &endpoint
         && gateway.is_trusted(&caller.principal)
@@ -72,7 +77,7 @@ async fn route(
     }
     match (endpoint, request.method()) {
         (Endpoint::Mcp(portal), &Method::POST) => {
-            pin!(post(gateway, caller, portal, request)).await
+            pin!(post(gateway, caller, portal, discovery, request)).await
         }
         (Endpoint::Mcp(portal), &Method::GET) => {
             let stream = handshake::get(&gateway, &caller, &portal, request.headers());
@@ -84,7 +89,7 @@ async fn route(
         (Endpoint::Mcp(_), _) => not_allowed("GET, POST, DELETE"),
         (Endpoint::Events(portal), &Method::GET) => {
             let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
-            let stream = Box::pin(legacy_sse::open(gateway, caller, portal)).await;
+            let stream = Box::pin(legacy_sse::open(gateway, caller, portal, discovery)).await;
             unread.count(principal, None, stream).await
         }
         (Endpoint::Events(_), _) => not_allowed("GET"),
@@ -94,12 +99,22 @@ async fn route(
     }
 }
 
+/// How the client wants tools to be offered: `?discovery=search`.
+fn discovery(query: Option<&str>) -> Result<Option<Discovery>, RpcError> {
+    let Some(query) = query else { return Ok(None) };
+    let mut all = url::form_urlencoded::parse(query.as_bytes());
+    let Some((_, value)) = all.find(|(name, _)| name == "discovery") else { return Ok(None) };
+    let why = "'discovery' in the URL must be 'full' or 'search'";
+    value.parse().map(Some).map_err(|()| RpcError::invalid_request(why))
+}
+
 /// One POST to an MCP endpoint: which era it is of is told by the body
 /// (spec 2026-07-28 basic/versioning).
 async fn post(
     gateway: Arc<Gateway>,
     caller: Caller,
     portal: Portal,
+    discovery: Option<Discovery>,
     request: Request<Incoming>,
 ) -> Response<Body> {
     let (head, body) = request.into_parts();
@@ -116,7 +131,7 @@ async fn post(
             return short_of_memory(None);
         }
         let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
-        let visit = Visit { caller, portal, form };
+        let visit = Visit { caller, portal, form, discovery };
         let answer = batch::post(gateway, visit, &head.headers, &text).await;
         return unread.count(principal, None, answer).await;
     }
@@ -130,7 +145,7 @@ async fn post(
         Message::Request { id, .. } => Some(id.clone()),
         _ => None,
     };
-    let visit = Visit { caller, portal, form };
+    let visit = Visit { caller, portal, form, discovery };
     let answer = pin!(answer(gateway, visit, &head.headers, message)).await;
     unread.count(principal, id, answer).await
 }

@@ -35,7 +35,7 @@ pub async fn post(
     let form = visit.form;
     let mut params = params;
     context::adopt(&mut params, sent);
-    let mut call = match read(sent, visit, &method, params, version) {
+    let mut call = match read(&gateway, sent, visit, &method, params, version) {
         Ok(call) => call,
         Err((status, error)) => return error_response(status, Some(&id), &error),
     };
@@ -109,6 +109,7 @@ fn ending(
 
 /// Checks what the headers and `_meta` must say, and makes a call of it.
 fn read(
+    gateway: &Gateway,
     sent: &HeaderMap,
     visit: Visit,
     method: &str,
@@ -158,8 +159,9 @@ fn read(
         conversation,
         retry,
         param_headers: Some(param_headers),
+        discovery: visit.discovery,
     };
-    Ok(Call::new(asks, method, params))
+    Ok(gateway.call(asks, method, params))
 }
 
 /// The conversation that a client says that a request belongs to, in a header or in `_meta`.

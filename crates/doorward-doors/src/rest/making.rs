@@ -101,8 +101,9 @@ impl Visit {
             conversation,
             retry,
             param_headers: None,
+            discovery: None,
         };
-        let mut call = Call::new(asks, method, params);
+        let mut call = self.gateway.call(asks, method, params);
         let receipt = Arc::<Receipt>::default();
         let nearest = self.gateway.limiter.reports_remaining().then(Arc::<OnceLock<_>>::default);
         call.notes.receipt = Some(receipt.clone());

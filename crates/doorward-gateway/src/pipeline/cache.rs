@@ -235,6 +235,7 @@ fn refresh(gateway: &Arc<Gateway>, call: &Call, lead: Lead) {
         conversation: call.conversation.clone(),
         retry: None,
         param_headers: call.param_headers.clone(),
+        discovery: call.discovery,
     };
     let mut again = Call::new(asks, &call.method, params);
     again.notes.refreshes = Some(lead);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use doorward_mcp::method;
 
 use crate::call::{Call, CallError, Events, Portal, Reply};
+use crate::discovery;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 use doorward_upstream::catalog::{Snapshot, kind_of};
@@ -24,6 +25,15 @@ impl Stage for Lists {
         }
         let Some(kind) = kind_of(&call.method) else { return Step::CONTINUE };
         let page = gateway.shared.limits.page_size;
+        if call.notes.discovering.is_some() {
+            return Step::Later(Box::pin(async move {
+                let snapshot = match gateway.fresh_snapshot(call) {
+                    Some(fresh) => fresh,
+                    None => gateway.snapshot(call).await?,
+                };
+                Ok(Some(Reply::Result(discovery::answer(gateway, call, &snapshot).await?)))
+            }));
+        }
         if let Some(snapshot) = gateway.fresh_snapshot(call) {
             return Step::Now(page_of(&snapshot, kind, call, page));
         }

@@ -13,6 +13,7 @@ pub mod cache_lookup;
 pub mod checked;
 mod checks;
 mod coercion;
+mod discovery;
 mod dispatch;
 mod flow;
 mod inspection;
@@ -50,6 +51,7 @@ use doorward_schema::Mismatches;
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
     &stops::Stops,
+    &discovery::Discovery,
     &uris::Uris,
     &routing::Routing,
     &resumption::Resumption,

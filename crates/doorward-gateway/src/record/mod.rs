@@ -8,6 +8,7 @@ use doorward_store::{hex, written_at};
 
 use crate::access::targets;
 use crate::call::Call;
+use crate::discovery::Discovering;
 use crate::gateway::Gateway;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use doorward_identity::identity::Principal;
@@ -162,6 +163,8 @@ fn describe(members: &mut Members, gateway: &Gateway, call: &Call, common: &str)
         members.text("trace", &hex(&trace));
     }
     members.text("revision", call.revision.as_str()).clean("method", &call.method);
+    let discovering = call.notes.discovering.as_deref();
+    members.maybe("discovery_tool", discovering.and_then(Discovering::tool));
     if let Some(route) = &call.route {
         let settings = &route.server.settings;
         members.maybe("environment", settings.environment.as_deref());

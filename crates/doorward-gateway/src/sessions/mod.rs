@@ -6,12 +6,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use doorward_mcp::error::Kind;
-use doorward_mcp::meta::Client;
-use doorward_mcp::{Object, Revision, message};
+use doorward_mcp::{Object, message};
 use parking_lot::Mutex;
 
-pub use self::session::{Begun, Session};
-use crate::call::{CallError, Failure, Portal, Protocol};
+pub use self::session::{Begun, Opening, Session};
+use crate::call::{CallError, Failure, Portal};
 use crate::record::who;
 use doorward_core::share::{Full, Shares, sharer};
 use doorward_identity::identity::{Caller, Principal};
@@ -108,14 +107,7 @@ impl Sessions {
     /// A session that cannot be continued until it is [opened](Self::open): for callers who must be
     /// authorized first, and for handshake-era requests without a session, as sent by scripts for
     /// servers without sessions. All streams but those of HTTP+SSE can be resumed.
-    pub fn prepare(
-        &self,
-        opener: Caller,
-        portal: Portal,
-        revision: Revision,
-        client: Client,
-        protocol: Protocol,
-    ) -> Result<Arc<Session>, CallError> {
+    pub fn prepare(&self, opener: Caller, opening: Opening) -> Result<Arc<Session>, CallError> {
         let id: Arc<str> = match seal::random_id() {
             Ok(id) => id.into(),
             Err(error) => {
@@ -124,9 +116,8 @@ impl Sessions {
             }
         };
         let budget = Budget { shares: self.kept.clone(), principal: opener.principal.id.clone() };
-        let introduced = (revision, Arc::new(client));
         let shared = self.shared.clone();
-        Ok(Arc::new(Session::new(id, opener, portal, introduced, protocol, budget, shared)))
+        Ok(Arc::new(Session::new(id, opener, opening, budget, shared)))
     }
 
     fn tell_audit(&self, event: &str, session: &Session) {

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::call::{Portal, Protocol};
 use crate::record::session_name;
+use doorward_config::Discovery;
 use doorward_core::share::Held;
 use doorward_identity::identity::Caller;
 use doorward_upstream::Shared;
@@ -29,6 +30,18 @@ const KEPT_BYTES: usize = 4 << 20;
 /// The stream for messages that belong to no call.
 const MAIN: u64 = 0;
 
+/// How a session is opened.
+#[derive(Debug)]
+pub struct Opening {
+    pub portal: Portal,
+    /// From `initialize`; over HTTP+SSE, the session exists before it.
+    pub revision: Revision,
+    pub client: Client,
+    pub protocol: Protocol,
+    /// How the client wants tools to be offered, if its URL says so.
+    pub discovery: Option<Discovery>,
+}
+
 /// One client's session.
 #[derive(Debug)]
 pub struct Session {
@@ -37,6 +50,8 @@ pub struct Session {
     pub opener: Caller,
     pub protocol: Protocol,
     pub portal: Portal,
+    /// How the client wants tools to be offered, if its URL says so.
+    pub discovery: Option<Discovery>,
     shared: Arc<Shared>,
     /// From `initialize`; over HTTP+SSE, the session exists before it.
     introduced: Mutex<(Revision, Arc<Client>)>,
@@ -62,12 +77,11 @@ impl Session {
     pub(super) fn new(
         id: Arc<str>,
         opener: Caller,
-        portal: Portal,
-        introduced: (Revision, Arc<Client>),
-        protocol: Protocol,
+        opening: Opening,
         budget: Budget,
         shared: Arc<Shared>,
     ) -> Self {
+        let Opening { portal, revision, client, protocol, discovery } = opening;
         let (limits, patience) = (&shared.limits, shared.timeouts.write.0);
         let numbered = protocol == Protocol::Mcp;
         let main =
@@ -77,7 +91,8 @@ impl Session {
             opener,
             protocol,
             portal,
-            introduced: Mutex::new(introduced),
+            discovery,
+            introduced: Mutex::new((revision, Arc::new(client))),
             main: Arc::new(main),
             budget,
             shared,

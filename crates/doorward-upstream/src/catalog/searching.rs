@@ -35,11 +35,36 @@ struct Seen {
     positions: HashMap<usize, usize>,
 }
 
+impl Seen {
+    /// Positions in the snapshot.
+    fn found(&self, view: &View, question: &str, limit: usize) -> Vec<usize> {
+        let hits = view.search(&Request { question, limit, ..Request::default() });
+        hits.iter().filter_map(|hit| self.positions.get(&hit.position).copied()).collect()
+    }
+}
+
 impl Snapshot {
     /// The positions among the snapshot's tools of those that fit a question, best first, at most
     /// [`MAX_LIMIT`](doorward_search::MAX_LIMIT). The first search of a snapshot reads all its tools: call it where that may
     /// take a second.
     pub fn search(&self, question: &str, limit: usize) -> Vec<usize> {
+        let (_, seen) = self.indexes();
+        seen.found(&seen.view, question, limit)
+    }
+
+    /// The same among some of the snapshot's tools, by position.
+    pub fn search_among(
+        &self,
+        question: &str,
+        limit: usize,
+        wanted: impl Fn(usize) -> bool,
+    ) -> Vec<usize> {
+        let (indexed, seen) = self.indexes();
+        let wanted = |position: usize| seen.positions.get(&position).is_some_and(|at| wanted(*at));
+        seen.found(&indexed.index.view(wanted), question, limit)
+    }
+
+    fn indexes(&self) -> (&Indexed, &Seen) {
         let whole = self.whole.as_deref().unwrap_or(self);
         let indexed = whole.searching.index.get_or_init(|| whole.indexed());
         let seen = self.searching.seen.get_or_init(|| {
@@ -51,8 +76,7 @@ impl Snapshot {
                 positions,
             }
         });
-        let hits = seen.view.search(&Request { question, limit, ..Request::default() });
-        hits.iter().filter_map(|hit| seen.positions.get(&hit.position).copied()).collect()
+        (indexed, seen)
     }
 
     fn indexed(&self) -> Indexed {

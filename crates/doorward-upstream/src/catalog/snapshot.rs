@@ -16,7 +16,7 @@ use doorward_mcp::{Era, Object, Revision, RpcError, Value, method, tasks};
 use parking_lot::Mutex;
 
 use super::fetch;
-use super::kinds::KINDS;
+use super::kinds::{KINDS, TOOLS};
 use super::searching::{Place, Searching};
 use super::view::View;
 use crate::call_error::CallError;
@@ -351,6 +351,22 @@ impl Snapshot {
         result.set("resultType", "complete");
         listing.hints.put(&mut result);
         Ok(result)
+    }
+
+    /// Some of the tools and others that are of no server, as the result of the list request.
+    pub fn short_list(&self, wanted: impl Fn(&str, &str) -> bool, others: &[Bytes]) -> Object {
+        let listing = &self.lists[TOOLS];
+        let items = self.items(TOOLS).filter(|(_, _, (server, _), own)| wanted(&server.name, own));
+        let chosen: Vec<Value> = items
+            .map(|(_, definition, ..)| definition)
+            .chain(others)
+            .map(|definition| Value::Raw(definition.clone()))
+            .collect();
+        let mut result = Object::new();
+        result.set(KINDS[TOOLS].member, Value::array(&chosen));
+        result.set("resultType", "complete");
+        CacheHints { public: false, ..listing.hints }.put(&mut result);
+        result
     }
 
     /// The origin of each item of a list: the server, its view, and the original name.

@@ -27,6 +27,7 @@ mod data;
 mod definitions;
 mod delegated;
 mod deviations;
+mod discovery;
 mod docs;
 mod doors;
 mod doubt;

@@ -526,6 +526,10 @@ fn a_tool_may_need_scopes_that_the_token_lacks() {
     ] {
         let arguments =
             if tool.ends_with("slow") { slow.clone() } else { json!({ "a": 1, "b": 2 }) };
+        let through = json!({ "name": tool, "arguments": arguments });
+        let searching = at(&format!("{path}?discovery=search"), scope);
+        let through = searching.call("call_tool", through).status;
+        assert_eq!(through, if needed.is_some() { 403 } else { 200 }, "{tool} {scope}");
         let answer = at(path, scope).call(tool, arguments);
         match needed {
             None => assert_eq!(answer.status, 200, "{tool} {scope}: {}", answer.body),

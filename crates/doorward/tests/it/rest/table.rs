@@ -1,4 +1,4 @@
-//! The same calls over MCP, over REST and as functions: one decision, one record, one price, each in its own words.
+//! The same calls over MCP, directly and through `call_tool`, over REST and as functions: one decision, one record, one price, each in its own words.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -134,7 +134,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     std::fs::write(&policies, POLICIES).unwrap();
     let config = format!(
         "policy: {{files: [table.cedar], explain: full}}\n\
-         servers:\n  s: {{url: \"{}\", tool_timeouts: {{sleeps: 400ms}}}}\n  gone: {{url: \"{}\"}}\n\
+         servers:\n  s: {{url: \"{}\", tool_timeouts: {{sleeps: 400ms}}, reliability: {{breaker: {{failures: 100}}}}}}\n  gone: {{url: \"{}\"}}\n\
          limits: {{message: 64KiB}}\n\
          rate_limits: {{rules: {{few: {{per: [user], only: {{tools: ['s/limited']}}, rate: 1/h}}}}}}\n\
          billing: {{prices: {{paid: {{tools: s/paid, call: 1.5}}, dear: {{tools: s/dear, call: 1000}}}}}}\n\
@@ -147,6 +147,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     gateway.told(&["credits", "grant", "--tenant", "acme", "20"]);
     let key = |user: &str| gateway.key(&["--user", user, "--in-tenant", "acme"]);
     let mcp = Modern::new(&gateway, "/mcp").bearing(&key("mcp"));
+    let searching = Modern::new(&gateway, "/mcp?discovery=search").bearing(&key("searching"));
     let rest = Rest::new(&gateway).bearing(&key("rest"));
     let functions = Rest::new(&gateway).bearing(&key("functions"));
     wait_for("the lists are known", || {
@@ -160,14 +161,19 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     for case in cases() {
         let Case { name, tool, arguments, .. } = case;
         let shown = tool.replace('/', "__");
-        let answer = mcp.call(&shown, arguments.clone());
-        let message = answer.json();
-        let words = match (&message["error"]["data"]["kind"], &message["error"]["code"]) {
-            (Value::String(kind), _) => kind.clone(),
-            (_, Value::Number(code)) => code.to_string(),
-            _ => message["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned(),
-        };
-        assert!(words.contains(case.mcp), "{name}: {}", answer.body);
+        let through = json!({ "name": shown, "arguments": arguments });
+        for answer in [mcp.call(&shown, arguments.clone()), searching.call("call_tool", through)] {
+            let message = answer.json();
+            let words = match (&message["error"]["data"]["kind"], &message["error"]["code"]) {
+                (Value::String(kind), _) => kind.clone(),
+                (_, Value::Number(code)) => code.to_string(),
+                _ => {
+                    message["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+                }
+            };
+            assert!(words.contains(case.mcp), "{name}: {}", answer.body);
+            assert!(!answer.body.contains(SECRET), "{name}");
+        }
         let answer = rest.execute(tool, arguments.clone());
         let message = answer.json();
         let words = match code(&answer) {
@@ -209,7 +215,10 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
             if record["method"] != "tools/call" || line.contains("prober") {
                 continue;
             }
-            let of = record["protocol"].as_str().unwrap_or_default().to_owned();
+            let of = match record["discovery_tool"].as_str() {
+                Some(tool) => tool.to_owned(),
+                None => record["protocol"].as_str().unwrap_or_default().to_owned(),
+            };
             let told = [
                 "target",
                 "server",
@@ -230,9 +239,10 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     };
     wait_for("all is recorded", || {
         let records = records();
-        records.len() == 3 && records.values().all(|of| of.len() == cases().len())
+        records.len() == 4 && records.values().all(|of| of.len() == cases().len())
     });
     let records = records();
+    assert_eq!(records["mcp"], records["call_tool"]);
     assert_eq!(records["mcp"], records["rest"]);
     assert_eq!(records["mcp"], records["functions"]);
     assert!(records["mcp"].iter().any(|line| line.contains("1500000")), "{:?}", records["mcp"]);
@@ -240,7 +250,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     wait_for("all is settled", || {
         let all: Value =
             serde_json::from_str(&gateway.told(&["credits", "list", "--json"])).unwrap();
-        all[0]["spent"] == "4.5"
+        all[0]["spent"] == "6"
     });
 }
 
