@@ -2,8 +2,7 @@
 //!
 //! - [`Scanner`] looks for instructions that are hidden in definitions of tools and in results, by a [rule set](rules).
 //! - [`strip_json`] removes characters that are not seen.
-//! - [`Detectors`] finds secrets and personal data; [`Redactor`] masks, hashes or tokenizes them in JSON and text, and
-//!   [`TextStream`] in a text that arrives in parts.
+//! - [`Detectors`] finds secrets and personal data; [`Redactor`] masks, hashes or tokenizes them in JSON and text.
 //! - [`written`] cleans what is written to audit records, logs and spans, by the built-in detectors.
 //!
 //! No I/O, no clock, no state but the detectors of [`written`]. All work is linear in the length of the input, and what a [`Budget`] does not cover is
@@ -30,7 +29,7 @@ pub use detect::{Detectors, Match};
 pub use field::{FieldPattern, Opaque};
 pub use map::Map;
 pub use place::Place;
-pub use redact::{Action, Plan, Redactor, TextStream};
+pub use redact::{Action, Plan, Redactor};
 pub use rules::{RuleFile, Rules};
 pub use scan::{Finding, Mentions, Report, Scanner, Subject};
 pub use yaml::BadFile;

@@ -1,9 +1,9 @@
-//! Redacted JSON is JSON, and is redacted already, whatever replaces a value; a text in parts is passed on whole.
+//! Redacted JSON is JSON, and is redacted already, whatever replaces a value.
 
 use std::sync::LazyLock;
 
 use doorward_inspect::redact::Pseudonyms;
-use doorward_inspect::{Action, Budget, Detectors, Plan, Redactor, TextStream};
+use doorward_inspect::{Action, Budget, Detectors, Plan, Redactor};
 
 static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| match Detectors::with(&[]) {
     Ok(detectors) => detectors,
@@ -29,7 +29,7 @@ impl Pseudonyms for Lengths {
     }
 }
 
-/// Checks one input: as JSON, as a text, and as a text in parts.
+/// Checks one input: as JSON, and as a text.
 pub fn check(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     for plan in PLANS.iter() {
@@ -56,16 +56,4 @@ fn check_plan(text: &str, redactor: &Redactor<'_>) {
     if let Some(out) = redacted.text {
         assert_eq!(redactor.text(&out, &mut Budget::default()).text, None);
     }
-    let mut stream = TextStream::new();
-    let mut cut = text.len() / 2;
-    while !text.is_char_boundary(cut) {
-        cut -= 1;
-    }
-    let mut budget = Budget::default();
-    let first = stream.push(redactor, &text[..cut], &mut budget);
-    let second = stream.push(redactor, &text[cut..], &mut budget);
-    let last = stream.finish(redactor, &mut budget);
-    let parts: usize =
-        [first, second, last].iter().filter_map(|part| part.text.as_ref()).map(String::len).sum();
-    assert!(parts <= 32 * text.len() + 64);
 }

@@ -86,16 +86,6 @@ pub(super) fn redact_text(redactor: &Redactor<'_>, text: &str, budget: &mut Budg
 }
 
 impl Redacted {
-    /// Counts what is in `found`, after some of it was taken out.
-    pub(super) fn recount(&mut self) {
-        self.counts.clear();
-        for found in &self.found {
-            count(&mut self.counts, &found.class, found.action);
-        }
-        let refused = self.found.iter().find(|found| found.action == Action::Refuse);
-        self.refused = refused.map(|found| (found.class.clone(), found.place.clone()));
-    }
-
     fn add(
         &mut self,
         redactor: &Redactor<'_>,

@@ -6,12 +6,10 @@
 
 mod json;
 mod plan;
-mod stream;
 pub(crate) mod string;
 
 pub use json::{Found, Redacted};
 pub use plan::{Action, Plan, Pseudonyms, Replacement};
-pub use stream::TextStream;
 
 use std::collections::HashSet;
 

@@ -201,21 +201,6 @@ proptest! {
         prop_assert_eq!(&out, &expected);
         prop_assert_eq!(redactor().text(&out, &mut Budget::default()).text, None);
     }
-
-    #[test]
-    fn a_text_in_parts_is_redacted_as_a_whole(text in prose(), cuts in proptest::collection::vec(0usize..400, 0..6)) {
-        let mut cuts: Vec<usize> = cuts.into_iter().filter(|cut| *cut <= text.len() && text.is_char_boundary(*cut)).collect();
-        cuts.push(text.len());
-        cuts.sort_unstable();
-        let (mut stream, mut out, mut done) = (TextStream::new(), String::new(), 0);
-        for cut in cuts {
-            out += &stream.push(&redactor(), &text[done..cut], &mut Budget::default()).text.unwrap();
-            done = cut;
-        }
-        out += &stream.finish(&redactor(), &mut Budget::default()).text.unwrap();
-        let whole = redactor().text(&text, &mut Budget::default()).text.unwrap_or(text);
-        prop_assert_eq!(out, whole);
-    }
 }
 
 #[test]
