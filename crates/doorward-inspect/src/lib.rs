@@ -9,6 +9,7 @@
 //! reported as not inspected. Findings are a measured signal, not a promise (`docs/detection.md`); that stripped text
 //! contains no invisible characters, and that redacted JSON is JSON, is a promise.
 
+mod block;
 mod budget;
 mod clean;
 pub mod detect;

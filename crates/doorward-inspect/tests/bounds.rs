@@ -16,7 +16,7 @@ static SCANNER: LazyLock<Scanner> = LazyLock::new(|| Scanner::new(Rules::ready_m
 static DETECTORS: LazyLock<Detectors> = LazyLock::new(|| Detectors::with(&[]).unwrap());
 
 /// Parts that make a scanner or detector work hardest, repeated.
-const PARTS: [&str; 34] = [
+const PARTS: [&str; 44] = [
     "do not ",
     "ignore all previous ",
     "ignore ",
@@ -51,6 +51,16 @@ const PARTS: [&str; 34] = [
     "[EMAIL:",
     "AKIA",
     "\"",
+    "a-",
+    "ab_",
+    "AB 12 ",
+    "a1",
+    "41 ",
+    "41-",
+    "ab:",
+    "key2-aB3dE6gH9jK2mN5pQ8rS1tU4_",
+    "1234567 ",
+    "\\\"",
 ];
 
 /// What this thread has used of the processor.
@@ -102,6 +112,25 @@ fn redacting_takes_time_in_proportion() {
     grows_with_length("redact", |text| {
         redactor.text(text, &mut Budget::default());
     });
+}
+
+/// A mebibyte of lines of each part.
+#[test]
+fn redacting_twice_as_much_takes_twice_the_time() {
+    let plan = Plan::all(Action::Mask);
+    let redactor = Redactor::new(&DETECTORS, &plan, None);
+    let lines: String = PARTS.iter().map(|part| part.repeat(512 / part.len()) + "\n").collect();
+    let short = lines.repeat((1 << 20) / lines.len());
+    let work = |text: &str| {
+        redactor.text(text, &mut Budget::default());
+    };
+    work(&lines);
+    let start = used();
+    work(&short);
+    let one = used() - start;
+    work(&short.repeat(2));
+    let two = used() - start - one;
+    assert!(two < one * 4 + Duration::from_millis(50), "{one:?}, twice as long {two:?}");
 }
 
 #[test]

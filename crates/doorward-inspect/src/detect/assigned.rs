@@ -101,7 +101,7 @@ const NAMES_OF_OTHERS: [&str; 37] = [
 ];
 
 /// Longest secret, in bytes.
-const LONGEST: usize = 512;
+pub(super) const LONGEST: usize = 512;
 
 /// A secret behind a keyword at a place.
 pub(super) fn after(text: &str, keyword: Range<usize>, found: &mut Vec<Match>) {
@@ -286,57 +286,6 @@ pub(super) fn is_sample(value: &[u8]) -> bool {
     value.ends_with(b"EXAMPLE")
         || value.ends_with(b"EXAMPLEKEY")
         || is_url && (is_word || is_placeholder(password))
-}
-
-/// A token with a prefix that says what it is, and a random rest: `acme_live_…`, `tok_…`. Returns its end. Prefixes of ids
-/// and hashes are no findings.
-pub(super) fn prefixed(bytes: &[u8], at: usize) -> Option<usize> {
-    const SECRET: [&[u8]; 18] = [
-        b"key", b"tok", b"token", b"pat", b"secret", b"api", b"sk", b"live", b"prod", b"auth",
-        b"cred", b"pw", b"apikey", b"rk", b"access", b"refresh", b"bot", b"priv",
-    ];
-    const OTHERS: [&[u8]; 44] = [
-        b"msg", b"call", b"req", b"resp", b"run", b"thread", b"asst", b"file", b"toolu", b"evt",
-        b"cus", b"sub", b"price", b"acct", b"txn", b"seti", b"batch", b"step", b"id", b"uuid",
-        b"user", b"usr", b"org", b"proj", b"job", b"task", b"img", b"sess", b"conv", b"gen",
-        b"trace", b"span", b"etag", b"hash", b"commit", b"build", b"dpl", b"cursor", b"page",
-        b"chunk", b"sha", b"pub", b"pk", b"test",
-    ];
-    let mut from = at;
-    let (mut is_secret, mut is_other) = (false, false);
-    for _ in 0..4 {
-        let part = &bytes[from..];
-        let length = part
-            .iter()
-            .take(33)
-            .take_while(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
-            .count();
-        let name = &part[..length];
-        let ends = matches!(part.get(length), Some(b'_' | b'-'));
-        if !ends || !(2..=12).contains(&length) || !name[0].is_ascii_alphabetic() {
-            break;
-        }
-        let letters = &name[..name.iter().take_while(|byte| byte.is_ascii_alphabetic()).count()];
-        is_secret |= SECRET
-            .iter()
-            .any(|word| letters == *word || letters.len() > 3 && letters.ends_with(word));
-        is_other |= OTHERS.contains(&letters);
-        from += length + 1;
-    }
-    if from == at || is_other {
-        return None;
-    }
-    let body =
-        bytes[from..].iter().take(LONGEST).take_while(|byte| byte.is_ascii_alphanumeric()).count();
-    let rest = &bytes[from..from + body];
-    let goes_on = bytes.get(from + body).is_some_and(|byte| {
-        matches!(byte, b'_' | b'-' | b'=' | b'.' | b'/')
-            && bytes.get(from + body + 1).is_some_and(u8::is_ascii_alphanumeric)
-    });
-    let (least, bits) = if is_secret { (24, 3.4) } else { (30, 4.0) };
-    let digits = rest.iter().filter(|byte| byte.is_ascii_digit()).count();
-    let is_random = body >= least && digits > 1 && digits < body && entropy(rest) >= bits;
-    (is_random && !goes_on).then_some(from + body)
 }
 
 /// Whether a value stands for one: `your-api-key`, `${TOKEN}`, `os.environ["KEY"]`, `****`, what was masked before.

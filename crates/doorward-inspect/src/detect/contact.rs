@@ -5,6 +5,7 @@
 //! and left out: 50 ms at the first use, 1 to 3 ms for each further country, a global lock, and 17 crates
 //! (`docs/dependencies.md`).
 
+use std::cell::LazyCell;
 use std::ops::Range;
 
 use super::found::{Context, EMAIL, Match, PHONE, is_near};
@@ -217,10 +218,11 @@ pub(super) fn national(
 ) -> Option<(usize, usize)> {
     const MOST: usize = 6;
     let left = (run.groups.len() - group).min(MOST);
-    let named = |at: usize| is_near(text, at, context, &PHONE_WORDS);
+    let start = run.groups[group].0.start;
+    let named = LazyCell::new(|| is_near(text, start, context, &PHONE_WORDS));
     for groups in (1..=left).rev() {
         let range = group..group + groups;
-        let (digits, place) = run.part(range.clone());
+        let (digits, _) = run.part(range.clone());
         // No number has fewer.
         if digits.len() < 7 {
             break;
@@ -240,16 +242,15 @@ pub(super) fn national(
             && digits[1] != b'0'
             && match lengths {
                 [2, 2, 2, 2, 2] | [5, 6] | [5 | 4, 3, 3] | [4, 3, 4] | [3 | 2, 4, 4] => true,
-                [4, 6..=8] | [3, 7..=8] | [2, 4, 3..=4] => named(place.start),
+                [4, 6..=8] | [3, 7..=8] | [2, 4, 3..=4] => *named,
                 _ => false,
             };
         let written = (7..=13).contains(&digits.len())
             && groups <= 5
             && (digits.len() >= 9 || groups > 1 || digits.len() == 7)
-            && named(place.start)
+            && *named
             && !is_date_like(lengths);
-        let abroad =
-            digits.starts_with(b"00") && is_international(&digits[2..]) && named(place.start);
+        let abroad = digits.starts_with(b"00") && is_international(&digits[2..]) && *named;
         if american || trunk || written || abroad {
             return Some((PHONE, groups));
         }

@@ -25,23 +25,31 @@ const NEAR: usize = 48;
 pub(super) fn is_near(text: &str, at: usize, context: Context<'_>, words: &[&str]) -> bool {
     let before = &text.as_bytes()[at.saturating_sub(NEAR)..at];
     let any_in = |text: &[u8]| {
-        let letters = letters(text);
+        let pairs = Pairs::of(text);
         words.iter().any(|word| {
-            let first =
-                letters_of(word.as_bytes()[0]) | letters_of(word.as_bytes()[word.len() - 1]);
-            letters & first == first && has_word(text, word)
+            let bytes = word.as_bytes();
+            pairs.has(&bytes[..2]) && pairs.has(&bytes[bytes.len() - 2..]) && has_word(text, word)
         })
     };
     any_in(before) || context.member.is_some_and(|member| any_in(member.as_bytes()))
 }
 
-/// Which letters a text has, in any case, and some other bytes: most words are not in it for want of their first and last.
-fn letters(text: &[u8]) -> u32 {
-    text.iter().fold(0, |all, byte| all | letters_of(*byte))
-}
+/// Which bytes follow which in a text, in any case: most words of two bytes or more are not in it for want of their first or
+/// last two.
+struct Pairs([u32; 32]);
 
-fn letters_of(byte: u8) -> u32 {
-    1 << (byte & 0x1f)
+impl Pairs {
+    fn of(text: &[u8]) -> Self {
+        let mut pairs = Self([0; 32]);
+        for pair in text.windows(2) {
+            pairs.0[usize::from(pair[0] & 31)] |= 1 << (pair[1] & 31);
+        }
+        pairs
+    }
+
+    fn has(&self, pair: &[u8]) -> bool {
+        self.0[usize::from(pair[0] & 31)] >> (pair[1] & 31) & 1 != 0
+    }
 }
 
 /// Whether a text contains a lower-case word in any case. Words of four letters or fewer have to be whole. What was masked
@@ -102,3 +110,19 @@ pub(super) const MAC: usize = 7;
 pub(super) const BIRTH: usize = 8;
 pub(super) const ACCOUNT: usize = 9;
 pub(super) const PASSPORT: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn words_are_near_whatever_is_passed_over(text in "[aAbBné.\\[ ]{0,60}", words in proptest::collection::vec("[abné. ]{2,5}", 1..4)) {
+            let words: Vec<&str> = words.iter().map(String::as_str).collect();
+            let before = &text.as_bytes()[text.len().saturating_sub(NEAR)..];
+            let is_near = is_near(&text, text.len(), Context::default(), &words);
+            prop_assert_eq!(is_near, words.iter().any(|word| has_word(before, word)));
+        }
+    }
+}

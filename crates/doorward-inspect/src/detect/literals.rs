@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use std::ops::Range;
 
 use super::found::is_word_byte;
+use crate::block::BLOCK;
 
 /// What is counted of a byte: the bits that letters of either case share.
 const BITS: usize = 5;
@@ -114,6 +115,22 @@ impl<T: Copy> Literals<T> {
     ) {
         let mut at = range.start;
         while at < range.end {
+            // Most of a long text by blocks.
+            if at > 0
+                && let Some(window) = text[at - 1..].first_chunk()
+            {
+                let mut hits = self.hits(window);
+                while hits != 0 {
+                    let hit = at + hits.trailing_zeros() as usize;
+                    hits &= hits - 1;
+                    let form = form(text[hit], text[hit + 1], text[hit + 2]);
+                    if hit >= range.end || !self.at(text, hit, form, &mut take) {
+                        return;
+                    }
+                }
+                at += BLOCK;
+                continue;
+            }
             // Where there is a byte before a place, and two behind it, places are passed over quickly.
             let full = range.end.min(text.len().saturating_sub(2));
             if at > 0 && at < full {
@@ -138,6 +155,19 @@ impl<T: Copy> Literals<T> {
             }
             at += 1;
         }
+    }
+
+    /// The places of a block at which a literal may begin, the first in the lowest bit. `window`: from the byte before the block
+    /// to the two behind it.
+    fn hits(&self, window: &[u8; BLOCK + 3]) -> u64 {
+        let mut form = form(0, window[1], window[2]);
+        let mut hits = 0;
+        for (at, (before, third)) in window.iter().zip(&window[3..]).enumerate() {
+            form = (form << BITS | usize::from(*third) & MASK) & (FORMS - 1);
+            let hit = self.kinds[form] & WANTED_BEHIND[usize::from(*before)];
+            hits |= u64::from(hit != 0) << at;
+        }
+        hits
     }
 
     /// Takes the literals that begin at a place.

@@ -16,6 +16,7 @@ mod national;
 mod network;
 mod number;
 mod person;
+mod prefixed;
 mod rule;
 mod run;
 mod token;

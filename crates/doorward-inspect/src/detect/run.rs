@@ -15,7 +15,7 @@ pub(super) fn goes_on(bytes: &[u8], at: usize) -> usize {
 }
 
 /// Digits in groups, as they stand in a text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Run {
     /// Digits of all groups.
     pub digits: Vec<u8>,
@@ -47,15 +47,14 @@ impl Run {
         between.all(|other| other == first).then_some(first)
     }
 
-    /// The run of digits and single separators that begins at a digit.
-    pub fn read(text: &str, from: usize) -> Self {
+    /// Reads the run of digits and single separators that begins at a digit, in the place of the last one.
+    pub fn read(&mut self, text: &str, from: usize) {
         let bytes = text.as_bytes();
-        let mut run = Self {
-            digits: Vec::with_capacity(LONGEST),
-            groups: Vec::with_capacity(8),
-            separators: Vec::new(),
-            end: from,
-        };
+        let run = self;
+        run.digits.clear();
+        run.groups.clear();
+        run.separators.clear();
+        run.end = from;
         let mut at = from;
         loop {
             let length = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
@@ -83,6 +82,5 @@ impl Run {
             run.separators.push(at..at + separators);
             at += separators;
         }
-        run
     }
 }

@@ -20,7 +20,10 @@ impl Edits {
     pub fn string(&mut self, range: Range<usize>, value: &str) {
         let mut quoted = BytesMut::with_capacity(value.len() + 2);
         quote_into(&mut quoted, value);
-        let contents = String::from_utf8_lossy(&quoted[1..quoted.len() - 1]).into_owned();
+        let contents = quoted[1..quoted.len() - 1].to_vec();
+        // It is a text, for it was made of one.
+        let contents = String::from_utf8(contents)
+            .unwrap_or_else(|other| String::from_utf8_lossy(other.as_bytes()).into_owned());
         self.raw(range, contents);
     }
 

@@ -127,18 +127,6 @@ struct Walker<'a> {
     path: Path<'a>,
 }
 
-/// How many bytes of a string stand for themselves.
-fn plain(bytes: &[u8]) -> usize {
-    const AT_ONCE: usize = 32;
-    let ends = |byte: u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    // Blocks without branches, which compilers make vectors of.
-    let blocks = bytes
-        .chunks_exact(AT_ONCE)
-        .take_while(|block| !block.iter().fold(false, |any, byte| any | ends(*byte)));
-    let passed = blocks.count() * AT_ONCE;
-    passed + bytes[passed..].iter().take_while(|byte| !ends(**byte)).count()
-}
-
 impl Walker<'_> {
     fn fault(&self) -> NotJson {
         NotJson { at: self.at }
@@ -252,18 +240,48 @@ impl Walker<'_> {
     fn string(&mut self) -> Result<Range<usize>, NotJson> {
         self.at += 1;
         let from = self.at;
+        let closed = self.closing_quote();
+        let is_plain = |byte: &u8| *byte >= b' ';
+        // Only what is not valid is read again, for the place of the fault.
+        if let Some(end) = closed
+            && self.bytes[from..end].iter().fold(true, |all, byte| all & is_plain(byte))
+        {
+            self.at = end + 1;
+            return Ok(from..end);
+        }
         loop {
             let rest = &self.bytes[self.at.min(self.bytes.len())..];
-            let plain = plain(rest);
-            self.at += plain;
-            match rest.get(plain) {
-                Some(b'"') => break,
+            self.at += rest
+                .iter()
+                .take_while(|byte| is_plain(byte) && !matches!(byte, b'"' | b'\\'))
+                .count();
+            match self.bytes.get(self.at) {
                 Some(b'\\') => self.escape()?,
                 _ => return Err(self.fault()),
             }
         }
-        self.at += 1;
-        Ok(from..self.at - 1)
+    }
+
+    /// Where the string ends that begins here, if its escapes are valid.
+    fn closing_quote(&mut self) -> Option<usize> {
+        let from = self.at;
+        let mut end = None;
+        for at in memchr::memchr2_iter(b'"', b'\\', self.bytes.get(from..)?) {
+            // The second of two.
+            if from + at < self.at {
+                continue;
+            }
+            self.at = from + at;
+            if self.bytes[self.at] == b'"' {
+                end = Some(self.at);
+                break;
+            }
+            if self.escape().is_err() {
+                break;
+            }
+        }
+        self.at = from;
+        end
     }
 
     fn escape(&mut self) -> Result<(), NotJson> {
@@ -363,6 +381,22 @@ mod tests {
         ];
         assert_eq!(parts, expected);
         assert_eq!(seen.1, 4);
+    }
+
+    #[test]
+    fn the_first_fault_of_a_string_has_its_place() {
+        for (text, at) in [
+            ("[\"ab\ncd\"]", 4),
+            ("\"a\\x\n\"", 2),
+            ("\"a\n\\x\"", 2),
+            ("\"\\\"a\u{1}", 4),
+            ("\"a\\u12", 2),
+            ("\"a\\", 2),
+            ("\"ab", 3),
+            ("\"\\\\\"\"", 4),
+        ] {
+            assert_eq!(walk(text, &mut Seen::default()), Err(NotJson { at }), "{text}");
+        }
     }
 
     #[test]

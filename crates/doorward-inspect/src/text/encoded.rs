@@ -7,6 +7,8 @@ use base64::Engine;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
+use crate::block::{BLOCK, planes};
+
 /// How a part is encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Coding {
@@ -42,22 +44,29 @@ const PADDING: usize = 2;
 /// How much is decoded before a part is taken for text, in bytes of the encoded form.
 const PROBE: usize = 24;
 
-/// Whether a byte is one of base64, of either alphabet.
-static BASE64: [bool; 256] = {
-    let mut all = [false; 256];
+/// By byte: whether it is one of base64, of either alphabet; a hexadecimal digit; a sign behind a pair of them.
+static KINDS: [u8; 256] = {
+    let mut all = [0; 256];
     let mut at = 0;
     while at < 256 {
         #[expect(clippy::cast_possible_truncation, reason = "it is below 256")]
         let byte = at as u8;
-        all[at] = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        let is_base64 = byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+        all[at] = is_base64 as u8
+            | (byte.is_ascii_hexdigit() as u8) << 1
+            | (matches!(byte, b' ' | b',' | b':' | b'\\' | b'-') as u8) << 2;
         at += 1;
     }
     all
 };
 
 fn is_base64(byte: u8) -> bool {
-    BASE64[usize::from(byte)]
+    KINDS[usize::from(byte)] & 1 != 0
 }
+
+/// Shifts that leave a bit where as many are in a row as a word has bytes that may be encoded.
+const LONG: [usize; 4] = [1, 2, 4, 6];
+const _: () = assert!(1 + LONG[0] + LONG[1] + LONG[2] + LONG[3] == SHORTEST - PADDING);
 
 /// Encodes a text as it was encoded before.
 pub fn encode_base64(text: &str, coding: Coding, padded: bool) -> String {
@@ -74,12 +83,18 @@ pub fn encode_base64(text: &str, coding: Coding, padded: bool) -> String {
 pub fn open(text: &str) -> Vec<Opened> {
     let bytes = text.as_bytes();
     let mut found = Vec::new();
-    let mut at = 0;
+    if bytes.len() < SHORTEST {
+        return found;
+    }
+    let mut at: usize = 0;
     // Up to where pairs were read in vain.
     let mut read = 0;
     loop {
-        // Pairs begin with a hexadecimal digit, which is one of base64, too.
-        at += bytes[at..].iter().take_while(|byte| !is_base64(**byte)).count();
+        let is_inside = at.checked_sub(1).is_some_and(|before| is_base64(bytes[before]))
+            && bytes.get(at).is_some_and(|byte| is_base64(*byte));
+        if !is_inside {
+            at = next_word(bytes, at);
+        }
         if at == bytes.len() {
             return found;
         }
@@ -92,7 +107,6 @@ pub fn open(text: &str) -> Vec<Opened> {
                 continue;
             }
         }
-        // Most words are too short to be encoded, whatever follows.
         let most = bytes.len().min(at + SHORTEST);
         let word = bytes[at..most].iter().take_while(|byte| is_base64(**byte)).count();
         if word + PADDING < SHORTEST {
@@ -106,6 +120,29 @@ pub fn open(text: &str) -> Vec<Opened> {
         }
         at = end;
     }
+}
+
+/// The next start of a word that is long enough to be encoded, or may be a pair of hexadecimal digits, from an offset on that
+/// is not within a word; the end of the text if there is none.
+fn next_word(bytes: &[u8], from: usize) -> usize {
+    // Starts of words in a block whose end, if they are short, is in it.
+    const STARTS: usize = BLOCK - 16;
+    let (mut at, mut before) = (from, 0);
+    while at < bytes.len() {
+        let [base64, hex, sign] = planes(bytes, at, &KINDS);
+        let mut long = base64;
+        for length in LONG {
+            long &= long >> length;
+        }
+        let pair = hex & hex >> 1 & sign >> 2;
+        let words = base64 & !(base64 << 1 | before) & (long | pair) & ((1 << STARTS) - 1);
+        if words != 0 {
+            return at + words.trailing_zeros() as usize;
+        }
+        before = base64 >> (STARTS - 1) & 1;
+        at += STARTS;
+    }
+    bytes.len()
 }
 
 /// The end of a run of base64 characters, with its padding, and whether it has line breaks.
@@ -268,10 +305,94 @@ mod tests {
         }
     }
 
+    /// As [`open`], without passing over anything.
+    fn open_word_by_word(text: &str) -> Vec<Opened> {
+        let bytes = text.as_bytes();
+        let mut found = Vec::new();
+        let mut at = 0;
+        // Up to where pairs were read in vain.
+        let mut read = 0;
+        loop {
+            // Pairs begin with a hexadecimal digit, which is one of base64, too.
+            at += bytes[at..].iter().take_while(|byte| !is_base64(**byte)).count();
+            if at == bytes.len() {
+                return found;
+            }
+            if at >= read && may_be_pair(bytes, at) {
+                let (end, pairs) = hex_pairs(text, at);
+                read = end;
+                if let Some(pairs) = pairs {
+                    at = end;
+                    found.push(pairs);
+                    continue;
+                }
+            }
+            // Most words are too short to be encoded, whatever follows.
+            let most = bytes.len().min(at + SHORTEST);
+            let word = bytes[at..most].iter().take_while(|byte| is_base64(**byte)).count();
+            if word + PADDING < SHORTEST {
+                at += word;
+                continue;
+            }
+            let (end, is_broken) = run(bytes, at);
+            if end - at >= SHORTEST {
+                let part = &text[at..end];
+                found.extend(decode(part, is_broken, at));
+            }
+            at = end;
+        }
+    }
+
+    /// Encoded parts and pairs in all forms, and what is between them.
+    const PARTS: [&str; 26] = [
+        "68656c6c6f20776f726c6421",
+        "68 65 6c 6c 6f 20 77 6f 72 6c 64 ",
+        "68, 0x65, 0x6c, 0x6c, ",
+        "0x6f, 0x20, 0x77, 0x6f",
+        "68\\x65\\x6c\\x6c\\x6f",
+        "\\x20\\x77\\x6f\\x72",
+        "68-65-6c-6c-6f-20-77-6f-72",
+        "68:65:6c:6c:",
+        "6f:20:77:6f:72",
+        "41 ",
+        "41,",
+        "ff ",
+        "aGVsbG8gd29ybGQsIGhlbGxvIHdvcmxk",
+        "aGVsbG8gd29ybGQ",
+        "=",
+        "==",
+        "-",
+        "_",
+        " ",
+        "x",
+        "be ",
+        "\n",
+        "é",
+        "the",
+        "0x",
+        ",",
+    ];
+
+    fn texts() -> impl Strategy<Value = String> {
+        let part = prop_oneof![
+            4 => proptest::sample::select(PARTS.as_slice()).prop_map(str::to_owned),
+            1 => "[a-zA-Z0-9+/]{1,70}",
+            1 => "[4-7][0-9a-f][ ,:-]",
+            1 => any::<String>(),
+        ];
+        proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+    }
+
     proptest! {
         #[test]
         fn what_was_encoded_is_opened(text in "[a-z ]{16,60}x") {
             prop_assert_eq!(&opened(&encode_base64(&text, Coding::Base64, true))[0].0, &text);
+        }
+
+        #[test]
+        fn nothing_is_passed_over_that_is_encoded(text in texts()) {
+            let (ours, theirs) = (open(&text), open_word_by_word(&text));
+            prop_assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
         }
     }
 }
