@@ -7,13 +7,14 @@
 //! | module | content |
 //! |---|---|
 //! | [`schemas`] | input and output schemas without what a model can do without, with the same meaning |
-//! | `results` | text results in pieces, and arrays of objects as tables |
-//! | `parameters` | input schemas and arguments by a portal's rules |
+//! | [`results`] | text results in pieces, and arrays of objects as tables |
+//! | [`parameters`] | input schemas and arguments by a portal's rules |
 //! | [`Path`] | the notation of a place within JSON: `a.b`, `list[].name`, `"a.b".c` |
 
 mod node;
 pub mod parameters;
 mod path;
+pub mod results;
 pub mod schemas;
 mod shorten;
 

@@ -2,6 +2,9 @@
 //! `fuzz/corpus`.
 
 pub mod a2a;
+pub mod compact_parameters;
+pub mod compact_results;
+pub mod compact_schemas;
 pub mod forms;
 pub mod functions;
 pub mod headers;
@@ -42,6 +45,21 @@ mod tests {
     #[test]
     fn the_corpus_of_a2a_holds() {
         run("a2a", super::a2a::check);
+    }
+
+    #[test]
+    fn the_corpus_of_compact_parameters_holds() {
+        run("compact_parameters", super::compact_parameters::check);
+    }
+
+    #[test]
+    fn the_corpus_of_compact_results_holds() {
+        run("compact_results", super::compact_results::check);
+    }
+
+    #[test]
+    fn the_corpus_of_compact_schemas_holds() {
+        run("compact_schemas", super::compact_schemas::check);
     }
 
     #[test]

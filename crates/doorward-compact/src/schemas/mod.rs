@@ -47,12 +47,12 @@ pub fn compact(schema: &Value, rules: &SchemaRules) -> Value {
     let text = schema.to_bytes();
     let read = if text.len() <= MOST_BYTES { Node::read(&text) } else { None };
     let Some(mut root) = read.filter(Node::is_object) else { return schema.clone() };
-    let references = References::of(&root);
-    let keeps_places = !references.are_simple();
-    each_schema_mut(&mut root, &mut |one| reduce(one, rules, keeps_places));
     if rules.drops_unused_definitions {
         drop_unused(&mut root);
     }
+    let references = References::of(&root);
+    let keeps_places = !references.are_simple();
+    each_schema_mut(&mut root, &mut |one| reduce(one, rules, keeps_places));
     if rules.shares_equal && references.are_simple() {
         root = share::share(root);
     }
