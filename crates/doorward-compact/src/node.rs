@@ -287,6 +287,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
         #[test]
         fn texts_are_written_as_serde_json_writes_them(text in any::<String>()) {
             let node = Node::Text(text.clone());

@@ -133,6 +133,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
         #[test]
         fn any_name_has_a_notation(names in prop::collection::vec(any::<String>(), 1..4)) {
             let steps: Vec<Step> = names.into_iter().map(Step::Name).collect();

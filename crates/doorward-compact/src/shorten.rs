@@ -189,6 +189,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
         #[test]
         fn what_is_shortened_is_a_start_of_the_text_and_fits(
             text in "([a-z]{1,9}[ .。!？\n]{0,2}|\\PC|e\u{301}){0,60}", most in 0usize..80,

@@ -76,7 +76,7 @@ impl<'a> Walk<'a> {
             let now = made.as_ref().unwrap_or(sent);
             let value = match (act, now.get(name)) {
                 (Act::Fix(_) | Act::Hide, Some(_)) => return Err(self.refused(SET)),
-                (Act::Fix(value), None) | (Act::Default(value), None) => {
+                (Act::Fix(value) | Act::Default(value), None) => {
                     self.take(name.len() + value.len() + 4)?;
                     Some(Value::Raw(value.clone().into_bytes().into()))
                 }

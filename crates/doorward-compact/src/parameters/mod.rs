@@ -203,7 +203,7 @@ fn conflicts(rules: &[Rule]) -> Vec<Problem> {
                 false if other.path.is_within(&rule.path) => (other, rule),
                 false => continue,
             };
-            if !is_description(outer) && !(is_description(inner) && !outer.action.is_closed()) {
+            if !is_description(outer) && (!is_description(inner) || outer.action.is_closed()) {
                 add(inner, format!("another rule sets or hides all of '{}'", outer.path));
             }
         }

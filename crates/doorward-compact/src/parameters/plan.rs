@@ -166,8 +166,7 @@ pub(super) fn require(schema: &mut Node, name: &str, is_required: bool) {
                 schema.remove("required");
             }
         }
-        Some(_) => {}
         None if is_required => schema.set("required", Node::Array(vec![Node::text(name)])),
-        None => {}
+        Some(_) | None => {}
     }
 }

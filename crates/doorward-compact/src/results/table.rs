@@ -176,6 +176,8 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
         #[test]
         fn a_table_is_read_back_as_the_same_objects(
             rows in prop::collection::vec(prop::collection::btree_map("[a-c|\n\"1]{0,2}", cell(), 0..5), 2..6),

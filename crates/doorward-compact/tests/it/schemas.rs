@@ -93,7 +93,7 @@ fn read(value: &Value) -> Json {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     #[test]
     fn a_compact_schema_accepts_the_same(
