@@ -184,7 +184,7 @@ mod tests {
         ) {
             let text = serde_json::to_string(&rows).unwrap();
             let node = Node::read(text.as_bytes()).unwrap();
-            let like = rows.iter().map(|row| row.len()).sum::<usize>();
+            let like = rows.iter().map(std::collections::BTreeMap::len).sum::<usize>();
             if let Some(made) = write(node.items()) {
                 prop_assert!(made.len() < text.len() && like > 0);
                 let back: Json = serde_json::from_str(&parse(&made).unwrap()).unwrap();
