@@ -1,10 +1,12 @@
 //! The tool's arguments from those of a caller.
 
+use std::collections::HashMap;
+
 use doorward_mcp::json::{Limits, Names, items};
 use doorward_mcp::{Object, Value};
 
 use super::Refused;
-use super::names::is_alike;
+use super::names::key;
 use super::plan::{Act, Plan, Shape};
 use crate::node::MOST_LEVELS;
 use crate::path::{Step, push};
@@ -69,10 +71,10 @@ impl<'a> Walk<'a> {
 
     /// An object by its plan; `None` if it stays as it is.
     fn object(&mut self, plan: &'a Plan, sent: &Object) -> Result<Option<Object>, Refused> {
+        self.check_spelling(plan, sent)?;
         let mut made: Option<Object> = None;
         for (name, act) in &plan.members {
             self.place.push(At::Name(name));
-            self.check_spelling(name, act, sent)?;
             let now = made.as_ref().unwrap_or(sent);
             let value = match (act, now.get(name)) {
                 (Act::Fix(_) | Act::Hide, Some(_)) => return Err(self.refused(SET)),
@@ -97,16 +99,24 @@ impl<'a> Walk<'a> {
     }
 
     /// Refuses another spelling of a name, if a server could read it as one that the caller must not set.
-    fn check_spelling(&self, name: &str, act: &Act, sent: &Object) -> Result<(), Refused> {
-        if !act.is_guarded() {
+    fn check_spelling(&mut self, plan: &'a Plan, sent: &Object) -> Result<(), Refused> {
+        let guarded = plan.members.iter().filter(|(_, act)| act.is_guarded());
+        let guarded: HashMap<Vec<u8>, &(String, Act)> =
+            guarded.filter_map(|member| Some((key(member.0.as_bytes())?, member))).collect();
+        if guarded.is_empty() {
             return Ok(());
         }
-        let is_other = |own: &[u8]| own != name.as_bytes() && is_alike(own, name);
-        match sent.members().iter().any(|member| is_other(&member.name)) {
-            true if matches!(act, Act::Within { .. }) => Err(self.refused(OTHERWISE)),
-            true => Err(self.refused(SPELLED)),
-            false => Ok(()),
+        for member in sent.members() {
+            let Some((name, act)) = key(&member.name).and_then(|key| guarded.get(&key)) else {
+                continue;
+            };
+            if member.name != name.as_bytes() {
+                self.place.push(At::Name(name));
+                let is_around = matches!(act, Act::Within { .. });
+                return Err(self.refused(if is_around { OTHERWISE } else { SPELLED }));
+            }
         }
+        Ok(())
     }
 
     /// A value by its shape; `None` if it stays as it is.

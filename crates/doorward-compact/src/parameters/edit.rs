@@ -152,8 +152,9 @@ impl<'a> Edit<'a> {
                 if !known.iter().any(|(own, _)| own == name) {
                     return Err(missing() + &format!("property '{name}'"));
                 }
-                let alike =
-                    known.iter().find(|(own, _)| own != name && is_alike(own.as_bytes(), name));
+                let alike = known
+                    .iter()
+                    .find(|(own, _)| own != name && is_alike(own.as_bytes(), name.as_bytes()));
                 if let (true, Some((alike, _))) = (way.is_closed(), alike) {
                     return Err(format!(
                         "{} has '{alike}' too, which a server may read as the same name",

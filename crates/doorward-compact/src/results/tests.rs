@@ -140,6 +140,8 @@ fn long_texts_within_json_are_cut_within_and_what_has_no_long_part_as_a_text() {
         "{all:?}"
     );
     assert!(all[1].starts_with(r#"{"body":"word"#) && all.len() == 3, "{all:?}");
+    assert!(all[1..].iter().all(|piece| !piece.contains("url")), "{all:?}");
+    assert_eq!(whole_of(&pieces(&text, &rules(Some(100), None, &[]))).to_string(), text);
     let text = json!({ "a": "x".repeat(50), "b": "y".repeat(50) }).to_string();
     let made = pieces(&text, &rules(Some(64), None, &[]));
     assert_eq!(made[0].1.form, Form::Piece);
@@ -209,6 +211,7 @@ fn document() -> impl Strategy<Value = Json> {
         Just(Json::Null),
         "[a-z \n\"é👩\u{200d}\u{301}]{0,90}".prop_map(Json::from),
         any::<String>().prop_map(Json::from),
+        "[a-z \n\"é]{120,400}".prop_map(Json::from),
     ];
     leaf.prop_recursive(4, 40, 8, |inner| {
         prop_oneof![

@@ -20,6 +20,9 @@ pub(crate) use references::{References, drop_unused};
 /// Longest schema that is changed, in bytes.
 pub(crate) const MOST_BYTES: usize = 1 << 20;
 
+/// Longest schema in which equal ones are sought, in bytes: the work grows with its depth too.
+const MOST_SHARED_BYTES: usize = 256 << 10;
+
 /// What to drop from schemas. By default, nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SchemaRules {
@@ -31,7 +34,7 @@ pub struct SchemaRules {
     pub drops_titles: bool,
     /// Drop definitions (`$defs`, `definitions`) that nothing refers to.
     pub drops_unused_definitions: bool,
-    /// Write equal schemas once, as a definition, where that makes the text shorter.
+    /// Write equal schemas once, as a definition, where that makes the text shorter. Not in schemas of more than 256 KiB.
     pub shares_equal: bool,
     /// Shorten each `description` to so many characters, as [`shorten`] does. Zero drops them.
     pub description_chars: Option<usize>,
@@ -53,7 +56,7 @@ pub fn compact(schema: &Value, rules: &SchemaRules) -> Value {
     let references = References::of(&root);
     let keeps_places = !references.are_simple();
     each_schema_mut(&mut root, &mut |one| reduce(one, rules, keeps_places));
-    if rules.shares_equal && references.are_simple() {
+    if rules.shares_equal && text.len() <= MOST_SHARED_BYTES && references.are_simple() {
         root = share::share(root);
     }
     root.to_value()
