@@ -7,6 +7,7 @@
 mod entry;
 mod flight;
 pub mod key;
+pub mod rest;
 mod shared;
 
 use std::collections::HashMap;

@@ -9,6 +9,7 @@ mod billing;
 mod cache;
 mod checks;
 mod choice;
+mod compact;
 mod confine;
 mod console;
 mod conversations;
@@ -63,6 +64,9 @@ pub use billing::{AlertSettings, BillingSettings, PriceSettings, UnitPrice, Unkn
 pub use cache::{CacheRule, CacheSettings};
 pub use checks::{ArgumentSettings, Check, ResultSettings, UnusableSchema};
 pub use choice::EVENT_KINDS;
+pub use compact::{
+    CompactSettings, Dropped, ParameterRule, ParameterRules, ResultCuts, parameter_rules,
+};
 pub use confine::{Confinement, Namespaces, VerifiedFolder};
 pub use console::{ConsoleSettings, GATEWAY_LOGIN, LoginSettings, UserPortalSettings};
 pub use conversations::{ConversationSettings, CountBy};

@@ -6,6 +6,7 @@ use doorward_mcp::names;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::compact::{self, CompactSettings, ParameterRules};
 use super::names::{LONGEST_NAME, is_legal_name};
 use doorward_core::pattern::Pattern;
 
@@ -42,6 +43,12 @@ pub struct PortalSettings {
     /// New descriptions, by `server/name`.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub describe: BTreeMap<String, String>,
+    /// Parameters of tools that are fixed, hidden, set by default or described anew, by `server/name` and path.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub parameters: BTreeMap<String, ParameterRules>,
+    /// Shorter definitions and results.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compact: Option<CompactSettings>,
     /// How tools are offered to clients.
     #[serde(skip_serializing_if = "Discovery::is_full")]
     pub discovery: Discovery,
@@ -127,6 +134,11 @@ impl PortalSettings {
             } else if !seen.insert(new) {
                 problems.push(("rename", format!("'{new}' is used twice")));
             }
+        }
+        let wrong = compact::parameter_problems(&self.parameters);
+        problems.extend(wrong.into_iter().map(|why| ("parameters", why)));
+        for (key, why) in self.compact.iter().flat_map(CompactSettings::problems) {
+            problems.push(("compact", format!("'{key}' {why}")));
         }
         if self.discovery == Discovery::Full && !self.favorites.is_empty() {
             let why = "it is for 'discovery: search'; otherwise, all tools are listed";

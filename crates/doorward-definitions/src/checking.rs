@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use aws_lc_rs::digest::{Context, SHA256};
 use doorward_governance::pins::Definition;
 use doorward_guards::checks::{Checks, DefinitionSubject, Judged};
-use doorward_guards::definitions::{Kind, Withheld};
+use doorward_guards::definitions::{Kind, Withheld, hash_of};
 use doorward_mcp::display::harmless_line;
 use doorward_mcp::{Object, Value};
 use doorward_observability::audit::Audit;
@@ -219,16 +218,8 @@ fn as_object(kind: Kind, said: &Value) -> Object {
 }
 
 fn digest(server: &str, kind: Kind, name: Option<&str>, definition: &Object) -> Digest {
-    let mut context = Context::new(&SHA256);
-    let bytes = definition.to_bytes();
     let name = name.unwrap_or_default();
-    for part in [server.as_bytes(), kind.as_str().as_bytes(), name.as_bytes(), &bytes] {
-        context.update(&(part.len() as u64).to_be_bytes());
-        context.update(part);
-    }
-    let mut digest = [0; 32];
-    digest.copy_from_slice(context.finish().as_ref());
-    digest
+    hash_of([server.as_bytes(), kind.as_str().as_bytes(), name.as_bytes(), &definition.to_bytes()])
 }
 
 /// Records what checks have said, unless all allow the definition.
@@ -242,14 +233,17 @@ fn record(audit: &Audit, subject: &DefinitionSubject<'_>, judged: &Judged) {
         Some(withheld) => withheld.action(),
         None => "allow",
     };
-    tracing::warn!(
-        server,
-        kind,
-        name = &*harmless_line(name),
-        action,
-        "external checks do not allow a definition: {}",
-        judged.withheld.as_ref().map_or("a check failed, and is asked again", Withheld::why)
-    );
+    // Of one that only failed, the cause was logged when it did.
+    if let Some(withheld) = &judged.withheld {
+        tracing::warn!(
+            server,
+            kind,
+            name = &*harmless_line(name),
+            action,
+            "external checks do not allow a definition: {}",
+            withheld.why()
+        );
+    }
     audit.event("definition.checked", |members| {
         members.text("server", server).text("type", kind).clean("name", name);
         members.text("action", action).text("digest", digest);

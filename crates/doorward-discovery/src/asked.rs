@@ -1,11 +1,11 @@
-//! What a call of one of the three tools asks for.
+//! What a call of one of the gateway's own tools asks for.
 
 use std::borrow::Cow;
 
 use doorward_mcp::json::{Limits, scan_object};
 use doorward_mcp::{Object, Value};
 
-use super::definitions::{CALL, DETAILS, SEARCH};
+use super::definitions::{CALL, DETAILS, READ_MORE, SEARCH};
 
 /// Tools that a search returns unless it says how many.
 pub const DEFAULT_LIMIT: usize = 8;
@@ -42,6 +42,8 @@ pub enum Wanted {
     Search(Search),
     /// The definitions of tools, by name.
     Details(Vec<String>),
+    /// What follows in a result that was cut, by the cursor from its mark.
+    ReadMore(String),
     /// A call of another tool. Its arguments are left as they were written.
     Call {
         name: String,
@@ -66,12 +68,13 @@ impl Invalid {
     }
 }
 
-/// Reads the arguments of one of the three tools; `None` for any other tool. `limits` are those of what clients send.
+/// Reads the arguments of one of the gateway's own tools; `None` for any other tool. `limits` are those of what clients send.
 pub fn read(tool: &str, arguments: &Object, limits: Limits) -> Option<Result<Wanted, Invalid>> {
     Some(match tool {
         SEARCH => search(arguments).map(Wanted::Search),
         DETAILS => names(arguments).map(Wanted::Details),
         CALL => call(arguments, limits),
+        READ_MORE => cursor(arguments).map(Wanted::ReadMore),
         _ => return None,
     })
 }
@@ -113,6 +116,11 @@ fn names(arguments: &Object) -> Result<Vec<String>, Invalid> {
         return Err(wrong());
     }
     all.iter().map(|name| name.as_str().map(Into::into).ok_or_else(wrong)).collect()
+}
+
+fn cursor(arguments: &Object) -> Result<String, Invalid> {
+    only(arguments, &["cursor"])?;
+    text(arguments, "cursor")?.ok_or_else(|| Invalid::new("cursor", "is missing"))
 }
 
 fn call(arguments: &Object, limits: Limits) -> Result<Wanted, Invalid> {
@@ -216,6 +224,7 @@ mod tests {
             (DETAILS, serde_json::json!({ "names": [] }), "/names"),
             (DETAILS, serde_json::json!({ "names": ["a", 1] }), "/names"),
             (DETAILS, serde_json::json!({ "names": vec!["a"; 11] }), "/names"),
+            (READ_MORE, serde_json::json!({}), "/cursor"),
             (CALL, serde_json::json!({ "arguments": {} }), "/name"),
             (CALL, serde_json::json!({ "name": "a", "arguments": [1] }), "/arguments"),
             (CALL, serde_json::json!({ "name": "a", "arguments": "x" }), "/arguments"),

@@ -1,4 +1,4 @@
-//! The definitions of the three tools. They are the same for every caller, so that a model's prompt cache stays valid.
+//! The definitions of the gateway's own tools. They are the same for every caller, so that a model's prompt cache stays valid.
 
 use std::sync::LazyLock;
 
@@ -14,9 +14,18 @@ pub const DETAILS: &str = "get_tool_details";
 /// Calls a tool.
 pub const CALL: &str = "call_tool";
 
-/// Whether a name is that of one of the three tools.
+/// Returns what follows in a result that was cut.
+pub const READ_MORE: &str = "read_more";
+
+/// Whether a name is that of one of the gateway's own tools.
 pub fn is_own(name: &str) -> bool {
-    matches!(name, SEARCH | DETAILS | CALL)
+    matches!(name, SEARCH | DETAILS | CALL | READ_MORE)
+}
+
+/// The definition of the tool that reads on, serialized.
+pub fn read_more_definition() -> &'static Bytes {
+    static ONE: LazyLock<Bytes> = LazyLock::new(|| read_more().to_string().into());
+    &ONE
 }
 
 /// The definitions of the three tools, serialized.
@@ -65,6 +74,21 @@ fn get_details() -> Value {
                 },
             },
             "required": ["names"],
+            "additionalProperties": false,
+        },
+        "annotations": { "readOnlyHint": true, "openWorldHint": false },
+    })
+}
+
+fn read_more() -> Value {
+    json!({
+        "name": READ_MORE,
+        "title": "Read more",
+        "description": "Returns what follows in a result that was cut.",
+        "inputSchema": {
+            "type": "object",
+            "properties": { "cursor": { "type": "string", "description": "From the mark behind the result" } },
+            "required": ["cursor"],
             "additionalProperties": false,
         },
         "annotations": { "readOnlyHint": true, "openWorldHint": false },

@@ -8,5 +8,7 @@ mod definitions;
 mod results;
 
 pub use asked::{Detail, Invalid, MAX_NAMES, Search, Wanted, read};
-pub use definitions::{CALL, DETAILS, SEARCH, definitions, is_own};
+pub use definitions::{
+    CALL, DETAILS, READ_MORE, SEARCH, definitions, is_own, read_more_definition,
+};
 pub use results::{Found, Known, details, found};

@@ -3,6 +3,7 @@
 //! They are one JSON text: structured content would cost a model the same words twice.
 
 use bytes::Bytes;
+use doorward_compact::shorten;
 use doorward_mcp::{Object, Value};
 
 /// The description of a tool that was found is cut at the end of a sentence, or of a word, at about this many characters.
@@ -131,23 +132,7 @@ fn first_words(text: &str) -> String {
             break;
         }
     }
-    let Some((cut, _)) = line.char_indices().nth(LONGEST) else { return line };
-    let head = &line[..cut];
-    let sentence = head.rfind(['.', '!', '?', '。', '！', '？']).filter(|at| *at > cut / 3);
-    match sentence {
-        Some(at) => head
-            .chars()
-            .scan(0, |bytes, it| {
-                let from = *bytes;
-                *bytes += it.len_utf8();
-                (from <= at).then_some(it)
-            })
-            .collect(),
-        None => {
-            let word = head.rfind(' ').filter(|at| *at > cut / 3).unwrap_or(cut);
-            format!("{}…", head[..word].trim_end())
-        }
-    }
+    shorten(&line, LONGEST).into_owned()
 }
 
 #[cfg(test)]
@@ -215,9 +200,9 @@ mod tests {
     fn a_long_description_ends_with_a_sentence_or_a_word() {
         let sentences = "Sends one. ".repeat(60);
         let cut = first_words(&sentences);
-        assert!(cut.ends_with("one.") && cut.chars().count() <= LONGEST, "{cut}");
+        assert!(cut.ends_with("one. …") && cut.chars().count() <= LONGEST, "{cut}");
         let words = "word ".repeat(200);
-        assert!(first_words(&words).ends_with("word…"));
+        assert!(first_words(&words).ends_with("word …"), "{}", first_words(&words));
         for text in ["漢字".repeat(400), "é".repeat(1_000), "文。".repeat(300)] {
             assert!(first_words(&text).chars().count() <= LONGEST + 1);
         }

@@ -22,12 +22,14 @@ use crate::billing::Reserved;
 use crate::discovery::Discovering;
 use crate::pipeline::cache_lookup::Looked;
 use crate::pipeline::checked::Checked;
+use crate::pipeline::cut::Cutting;
 use crate::trace::Trace;
 use doorward_cache::Lead;
 use doorward_guards::Conversing;
 use doorward_identity::identity::Caller;
 use doorward_limits::rates::{Nearest, Taken};
 use doorward_observability::audit::Opened;
+use doorward_schema::Mismatches;
 use doorward_upstream::catalog::ToolEntry;
 use doorward_upstream::exchange::Deadline;
 use doorward_upstream::state::TaskOf;
@@ -73,6 +75,10 @@ pub struct Call {
 pub struct Notes {
     /// It is about one of the tools that find others.
     pub discovering: Option<Box<Discovering>>,
+    /// How its result is cut, if it is.
+    pub cutting: Option<Box<Cutting>>,
+    /// It sets a parameter that callers cannot set at its portal.
+    pub unsettable: Option<Box<Mismatches>>,
     /// Facts for policies beyond the call itself.
     pub facts: Option<Box<Facts>>,
     /// What holds for the data of the caller's tenant.

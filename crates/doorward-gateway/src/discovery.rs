@@ -1,4 +1,5 @@
-//! Tools that clients search for instead of listing them: what the three tools for it mean for a call.
+//! The gateway's own tools: three by which clients search for others instead of listing them, and one that reads on in
+//! results that were cut.
 //!
 //! A call of `call_tool` becomes the call of the tool that it names before anything is decided about it, so that every rule is
 //! that of a direct call. A search becomes a request for the caller's list, which is answered in part.
@@ -14,19 +15,31 @@ use doorward_upstream::catalog::{Snapshot, TOOLS};
 use crate::access::targets::is_write;
 use crate::call::{Asks, Call, CallError, Portal};
 use crate::gateway::Gateway;
+use crate::pipeline::cut::Cutting;
 
 /// What a call has to do with the search for tools.
 #[derive(Debug)]
 pub enum Discovering {
-    /// It lists tools, where few are listed.
-    List,
+    /// It lists tools, where not all are listed, or others as well.
+    List(Offers),
     Search(Search),
     /// It asks for the definitions of tools, by name.
     Details(Vec<String>),
+    /// It reads on in a result that was cut.
+    ReadMore(String),
     /// It calls another tool.
     Call,
     /// Its arguments are wrong.
     Invalid(Box<Mismatches>),
+}
+
+/// Which tools of its own the gateway offers.
+#[derive(Debug, Clone, Copy)]
+pub struct Offers {
+    /// Those that find others, in the place of all others.
+    search: bool,
+    /// The one that reads on in a result.
+    read_more: bool,
 }
 
 impl Discovering {
@@ -35,9 +48,10 @@ impl Discovering {
         match self {
             Self::Search(_) => Some(doorward_discovery::SEARCH),
             Self::Details(_) => Some(doorward_discovery::DETAILS),
+            Self::ReadMore(_) => Some(doorward_discovery::READ_MORE),
             Self::Call => Some(doorward_discovery::CALL),
             // Its record names it as what was called.
-            Self::List | Self::Invalid(_) => None,
+            Self::List(_) | Self::Invalid(_) => None,
         }
     }
 }
@@ -46,10 +60,14 @@ impl Gateway {
     /// A call, as a door has received it. Of `call_tool`, it is the call of the tool that is named.
     pub fn call(&self, asks: Asks, method: &str, params: Object) -> Box<Call> {
         let mut call = Call::new(asks, method, params);
-        if matches!(method, method::TOOLS_CALL | method::TOOLS_LIST)
-            && self.discovery(&call) == Discovery::Search
-        {
-            self.discover_tools(&mut call);
+        if matches!(method, method::TOOLS_CALL | method::TOOLS_LIST) {
+            let offers = Offers {
+                search: self.discovery(&call) == Discovery::Search,
+                read_more: Cutting::of(self, &call).is_some(),
+            };
+            if offers.search || offers.read_more {
+                self.discover_tools(&mut call, offers);
+            }
         }
         call
     }
@@ -63,18 +81,26 @@ impl Gateway {
         })
     }
 
-    fn discover_tools(&self, call: &mut Call) {
+    fn discover_tools(&self, call: &mut Call, offers: Offers) {
         if *call.method == *method::TOOLS_LIST {
-            call.notes.discovering = Some(Box::new(Discovering::List));
+            call.notes.discovering = Some(Box::new(Discovering::List(offers)));
             return;
         }
         let Some(name) = call.params.string("name") else { return };
         let arguments = call.params.object("arguments").unwrap_or_default();
+        let is_offered = match &*name {
+            doorward_discovery::READ_MORE => offers.read_more,
+            _ => offers.search,
+        };
+        if !is_offered {
+            return;
+        }
         let limits = self.shared.limits.json();
         let Some(wanted) = doorward_discovery::read(&name, &arguments, limits) else { return };
         let discovering = match wanted {
             Ok(Wanted::Search(search)) => Discovering::Search(search),
             Ok(Wanted::Details(names)) => Discovering::Details(names),
+            Ok(Wanted::ReadMore(cursor)) => Discovering::ReadMore(cursor),
             Ok(Wanted::Call { name, arguments }) => {
                 call.params.set("name", name.as_str());
                 call.params.set("arguments", arguments);
@@ -105,12 +131,29 @@ pub async fn answer(
     match call.notes.discovering.as_deref() {
         Some(Discovering::Search(search)) => Ok(find(snapshot, search).await),
         Some(Discovering::Details(names)) => Ok(details(snapshot, names)),
-        _ => list(gateway, call, snapshot),
+        Some(Discovering::ReadMore(cursor)) => Ok(match Cutting::of(gateway, call) {
+            Some(cutting) => cutting.read_more(cursor),
+            None => return Err(RpcError::invalid_params("Results are no longer cut here").into()),
+        }),
+        Some(Discovering::List(offers)) => list(gateway, call, snapshot, *offers),
+        _ => {
+            Ok(snapshot.page(TOOLS, call.params.get("cursor"), gateway.shared.limits.page_size)?)
+        }
     }
 }
 
-/// The three tools, after those that are always listed.
-fn list(gateway: &Gateway, call: &Call, snapshot: &Snapshot) -> Result<Object, CallError> {
+/// The tools that are listed, and behind them those of the gateway.
+fn list(
+    gateway: &Gateway,
+    call: &Call,
+    snapshot: &Snapshot,
+    offers: Offers,
+) -> Result<Object, CallError> {
+    let read_more = [doorward_discovery::read_more_definition().clone()];
+    if !offers.search {
+        let size = gateway.shared.limits.page_size;
+        return Ok(snapshot.page_and(TOOLS, call.params.get("cursor"), size, &read_more)?);
+    }
     if call.params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
         return Err(RpcError::invalid_params("'cursor' is not one of this list's").into());
     }
@@ -123,7 +166,11 @@ fn list(gateway: &Gateway, call: &Call, snapshot: &Snapshot) -> Result<Object, C
         let id = format!("{server}/{own}");
         favorites.into_iter().any(|pattern| pattern.matches(&id))
     };
-    Ok(snapshot.short_list(is_favorite, doorward_discovery::definitions()))
+    let mut own = doorward_discovery::definitions().to_vec();
+    if offers.read_more {
+        own.extend(read_more);
+    }
+    Ok(snapshot.short_list(is_favorite, &own))
 }
 
 async fn find(snapshot: &Arc<Snapshot>, search: &Search) -> Object {

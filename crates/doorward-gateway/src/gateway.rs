@@ -31,6 +31,7 @@ use crate::stops::Emergency;
 use crate::store_sync::StoreCopy;
 use doorward_authorization::Authorization;
 use doorward_cache::Cache;
+use doorward_cache::rest::Rests;
 use doorward_config::{Explain, Settings};
 use doorward_core::memory::{self, Memory};
 use doorward_core::news::News;
@@ -97,6 +98,8 @@ pub struct Gateway {
     /// When the entries of the registry were published and updated.
     pub published: doorward_registry::serve::Times,
     pub emergency: Emergency,
+    /// What was cut from results.
+    pub rests: Arc<Rests>,
     /// News about approvals.
     pub approvals: News,
     pub pins: Arc<Keeper>,
@@ -174,6 +177,7 @@ impl Gateway {
             published: Default::default(),
             kept: StoreCopy::new(store),
             emergency,
+            rests: Arc::default(),
             approvals: News::default(),
             pins,
             checks: Default::default(),

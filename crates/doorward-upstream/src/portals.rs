@@ -1,14 +1,28 @@
-//! Portals of the configuration and the store: their content, and the names in them.
+//! Portals of the configuration and the store: their content, the names in them, and how tools look there.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use doorward_mcp::Object;
+use bytes::Bytes;
+use doorward_compact::parameters::{self, Adapted, Rule};
+use doorward_compact::{schemas, shorten};
 use doorward_mcp::uri::{self, Readings};
+use doorward_mcp::{Object, Value};
 use doorward_policy::{Target, TargetKind};
 
-use doorward_config::PortalSettings;
+use doorward_config::{PortalSettings, parameter_rules};
 use doorward_core::pattern::Pattern;
+use parking_lot::Mutex;
+
+fn told(problem: &parameters::Problem) -> String {
+    match &problem.path {
+        Some(path) => format!("'{path}': {}", problem.why),
+        None => problem.why.clone(),
+    }
+}
+
+/// The member of a definition with the schema of its arguments.
+const INPUT: &str = "inputSchema";
 
 /// A portal, indexed by its names in both directions.
 #[derive(Debug)]
@@ -18,7 +32,14 @@ pub struct Selection {
     pub declared: bool,
     /// Server and original name, by the name in the portal.
     renamed: BTreeMap<String, (String, String)>,
+    /// The rules for parameters, by `server/name`.
+    rules: BTreeMap<String, Vec<Rule>>,
+    /// The schemas that were adapted by them.
+    adapted: Mutex<HashMap<String, (Bytes, Tool)>>,
 }
+
+/// A tool whose parameters the portal changes; `None` if its schema does not fit the rules.
+pub type Tool = Option<Arc<Adapted>>;
 
 /// All portals by name, in lower case.
 pub type Selections = BTreeMap<String, (Arc<str>, Arc<Selection>)>;
@@ -30,7 +51,9 @@ impl Selection {
             Some((new.clone(), (server.to_owned(), own.to_owned())))
         });
         let renamed = renamed.collect();
-        Arc::new(Self { settings, declared, renamed })
+        let rules = settings.parameters.iter();
+        let rules = rules.map(|(id, rules)| (id.clone(), parameter_rules(rules))).collect();
+        Arc::new(Self { settings, declared, renamed, rules, adapted: Mutex::default() })
     }
 
     /// Whether a target is in the portal; a URI in every form in which a server may read it.
@@ -97,6 +120,59 @@ impl Selection {
     /// name.
     pub fn renames(&self, server: &str, own: &str) -> bool {
         self.settings.rename.contains_key(&format!("{server}/{own}"))
+    }
+
+    /// A tool by the portal's rules for its parameters, of its input schema; `None` without such rules.
+    pub fn adapted(&self, server: &str, own: &str, schema: Option<&Value>) -> Option<Tool> {
+        if self.rules.is_empty() {
+            return None;
+        }
+        let id = format!("{server}/{own}");
+        let rules = self.rules.get(&id)?;
+        let schema = schema.map(Value::to_bytes).unwrap_or_else(|| Bytes::from_static(b"{}"));
+        if let Some((of, tool)) = self.adapted.lock().get(&id)
+            && *of == schema
+        {
+            return Some(tool.clone());
+        }
+        let tool = match parameters::check(&Value::Raw(schema.clone()), rules) {
+            Ok(adapted) => Some(Arc::new(adapted)),
+            Err(problems) => {
+                let problems: Vec<String> = problems.iter().map(told).collect();
+                tracing::warn!(
+                    tool = id,
+                    "not available at a portal, whose 'parameters' do not fit the tool: {}",
+                    problems.join("; ")
+                );
+                None
+            }
+        };
+        self.adapted.lock().insert(id, (schema, tool.clone()));
+        Some(tool)
+    }
+
+    /// Changes the definition of a tool as the portal wants it. Returns whether the tool is available.
+    pub fn dress_tool(&self, server: &str, own: &str, item: &mut Object) -> bool {
+        match self.adapted(server, own, item.get(INPUT)) {
+            None => {}
+            Some(Some(adapted)) => item.set(INPUT, adapted.schema().clone()),
+            Some(None) => return false,
+        }
+        self.dress(server, own, item);
+        let Some(compact) = &self.settings.compact else { return true };
+        let rules = compact.schema_rules();
+        for member in [INPUT, "outputSchema"] {
+            if let Some(schema) = item.get(member).map(|schema| schemas::compact(schema, &rules)) {
+                item.set(member, schema);
+            }
+        }
+        if let Some(most) = compact.descriptions
+            && let Some(text) =
+                item.string("description").map(|text| shorten(&text, most).into_owned())
+        {
+            item.set("description", text.as_str());
+        }
+        true
     }
 
     /// Applies the portal's texts to an item of a list.

@@ -31,6 +31,9 @@ impl Stage for Arguments {
         if let Some(failure) = call.notes.over_bound.take() {
             return Step::refuse(CallError::Refused { failure: *failure, status: 200 });
         }
+        if let Some(unsettable) = call.notes.unsettable.take() {
+            return Step::refuse(CallError::InvalidArguments(unsettable));
+        }
         if let Some(refused) = inspection::refused(call) {
             return Step::refuse(refused);
         }

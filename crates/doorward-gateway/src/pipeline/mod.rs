@@ -13,6 +13,7 @@ pub mod cache_lookup;
 pub mod checked;
 mod checks;
 mod coercion;
+pub mod cut;
 mod discovery;
 mod dispatch;
 mod flow;
@@ -20,6 +21,7 @@ mod inspection;
 mod limits;
 mod listening;
 mod lists;
+mod parameters;
 mod policy;
 mod record;
 pub mod refusal;
@@ -50,11 +52,13 @@ use doorward_schema::Mismatches;
 /// The stages in their order. A reply passes those it has reached in reverse.
 const STAGES: &[&dyn Stage] = &[
     &record::Record,
+    &cut::Cut,
     &stops::Stops,
     &discovery::Discovery,
     &uris::Uris,
     &routing::Routing,
     &resumption::Resumption,
+    &parameters::Parameters,
     &coercion::Coercion,
     &inspection::Inspection,
     &flow::Flow,

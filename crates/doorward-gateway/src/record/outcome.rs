@@ -174,6 +174,9 @@ pub fn outcome(
     }
     members.maybe("cache", call.notes.cached);
     returned(&mut members, call);
+    if let Some(cutting) = call.notes.cutting.as_ref().filter(|cutting| cutting.left_out > 0) {
+        members.number("cut", i64::try_from(cutting.left_out).unwrap_or(i64::MAX));
+    }
     if call.notes.invalid_result {
         members.flag("invalid_result", true);
     }

@@ -7,7 +7,7 @@ use doorward_mcp::Object;
 use serde_json::json;
 
 use super::subject::{Part, Subject};
-use super::{Action, Checks, Report, concerns, of_group};
+use super::{Action, Checks, Report, of_group};
 use crate::definitions::Withheld;
 
 /// What checks are asked about.
@@ -77,14 +77,8 @@ impl Checks {
             labels: Default::default(),
         };
         let mut judged = Judged::default();
-        for group in self.all.chunk_by(|one, other| one.settings.order == other.settings.order) {
-            let group: Vec<_> = group
-                .iter()
-                .filter(|it| concerns(it, CheckWhen::Definition, about.server, about.name))
-                .collect();
-            let mut answers = of_group(&group, &subject).await;
-            answers.sort_by_key(|answer| answer.at);
-            for answer in answers {
+        for group in self.groups(CheckWhen::Definition, about.server, about.name) {
+            for answer in of_group(&group, &subject).await {
                 let check = &answer.report.check;
                 let withheld = match answer.verdict {
                     Ok(verdict) => match verdict.action {

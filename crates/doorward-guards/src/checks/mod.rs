@@ -116,19 +116,8 @@ impl Checks {
     /// Asks the checks that a subject concerns.
     pub async fn ask(&self, subject: &mut Subject<'_>) -> Outcome {
         let mut outcome = Outcome::default();
-        for group in self.all.chunk_by(|one, other| one.settings.order == other.settings.order) {
-            let when = subject.when();
-            let group: Vec<&Arc<Check>> = group
-                .iter()
-                .filter(|check| concerns(check, when, subject.server, subject.name))
-                .collect();
-            if group.is_empty() {
-                continue;
-            }
-            let mut answers = of_group(&group, subject).await;
-            // Whoever was faster does not count.
-            answers.sort_by_key(|answer| answer.at);
-            for answer in answers {
+        for group in self.groups(subject.when(), subject.server, subject.name) {
+            for answer in of_group(&group, subject).await {
                 apply(&group[answer.at].settings, answer, subject, &mut outcome);
                 if outcome.refused.is_some() {
                     return outcome;
@@ -136,6 +125,19 @@ impl Checks {
             }
         }
         outcome
+    }
+
+    /// Those that a subject concerns, by their order: those of one group are asked at the same time.
+    fn groups<'a>(
+        &'a self,
+        when: CheckWhen,
+        server: &'a str,
+        name: Option<&'a str>,
+    ) -> impl Iterator<Item = Vec<&'a Arc<Check>>> {
+        let groups = self.all.chunk_by(|one, other| one.settings.order == other.settings.order);
+        groups
+            .map(move |all| all.iter().filter(|it| concerns(it, when, server, name)).collect())
+            .filter(|group: &Vec<_>| !group.is_empty())
     }
 }
 
@@ -154,7 +156,8 @@ struct Answer {
     verdict: Result<Verdict, Failed>,
 }
 
-/// Asks the checks of one order at the same time. Once one refuses, the others are not waited for.
+/// Asks the checks of one order at the same time, and returns their answers in the order of the settings. Once one refuses,
+/// the others are not waited for.
 async fn of_group(group: &[&Arc<Check>], subject: &Subject<'_>) -> Vec<Answer> {
     let mut asking: FuturesUnordered<_> = group
         .iter()
@@ -190,6 +193,8 @@ async fn of_group(group: &[&Arc<Check>], subject: &Subject<'_>) -> Vec<Answer> {
             break;
         }
     }
+    // Whoever was faster does not count.
+    answers.sort_by_key(|answer| answer.at);
     answers
 }
 

@@ -189,14 +189,9 @@ impl Definitions {
         others: Option<&Others>,
         scans: bool,
     ) -> (Arc<Found>, bool) {
-        let mut key = Context::new(&SHA256);
         let generation = others.map_or(0, |others| others.generation);
-        for part in [server, kind.as_str(), if scans { "scanned" } else { "" }, json] {
-            key.update(&(part.len() as u64).to_be_bytes());
-            key.update(part.as_bytes());
-        }
-        let mut hash = [0; 32];
-        hash.copy_from_slice(key.finish().as_ref());
+        let scanned = if scans { "scanned" } else { "" };
+        let hash = hash_of([server, kind.as_str(), scanned, json].map(str::as_bytes));
         if let Some(found) = self.seen.lock().found.get(&(hash, generation)) {
             return (found.clone(), false);
         }
@@ -224,6 +219,18 @@ impl Definitions {
         let score = found.suspicious.as_ref().map_or(0, |found| found.score);
         (found, seen.reported.insert((hash, score)))
     }
+}
+
+/// A hash of parts, of which none can be mistaken for the end of another.
+pub fn hash_of<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    for part in parts {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
 }
 
 /// Inspects a definition; without a scanner, for invisible characters alone.

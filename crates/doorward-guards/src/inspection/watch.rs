@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use doorward_core::Filter;
-use doorward_inspect::redact::Replacement;
+use doorward_inspect::redact::{Redacted, Replacement};
 use doorward_inspect::{Action, Budget, Place, Redactor};
 use doorward_mcp::{Object, Value, method};
 use parking_lot::Mutex;
@@ -126,11 +126,7 @@ fn kind(name: &str, said: &Object) -> Option<(String, &'static str)> {
 impl Guard {
     /// A value that began in `before` and ends in `text`: what follows from it, its class, and the text behind it.
     fn continued<'a>(&self, before: &str, text: &'a str) -> Option<(Inspected, String, &'a str)> {
-        let plan = self.plans.results.data.as_ref()?;
-        let pseudonyms = self.of_tenant();
-        let redactor = Redactor::new(&self.inspection.detectors, plan, Some(&pseudonyms));
-        let joined = format!("{before}{}", start(text, AFTER));
-        let redacted = redactor.text(&joined, &mut Budget::new(self.inspection.settings.budget.0));
+        let redacted = self.redact(&format!("{before}{}", start(text, AFTER)))?;
         let spans =
             |place: &Place| place.range.start < before.len() && before.len() < place.range.end;
         let split: Vec<_> = redacted.found.iter().filter(|it| spans(&it.place)).collect();
@@ -148,11 +144,15 @@ impl Guard {
     }
 
     fn redacted(&self, text: &str) -> String {
-        let Some(plan) = self.plans.results.data.as_ref() else { return text.to_owned() };
+        self.redact(text).and_then(|redacted| redacted.text).unwrap_or_else(|| text.to_owned())
+    }
+
+    /// What is found in a text that a server sends; `None` if nothing is looked for.
+    fn redact(&self, text: &str) -> Option<Redacted> {
+        let plan = self.plans.results.data.as_ref()?;
         let pseudonyms = self.of_tenant();
         let redactor = Redactor::new(&self.inspection.detectors, plan, Some(&pseudonyms));
-        let mut budget = Budget::new(self.inspection.settings.budget.0);
-        redactor.text(text, &mut budget).text.unwrap_or_else(|| text.to_owned())
+        Some(redactor.text(text, &mut Budget::new(self.inspection.settings.budget.0)))
     }
 }
 

@@ -263,7 +263,14 @@ fn listing(viewer: &Viewer<'_>, sources: &[Source], kind: usize, page: usize) ->
                     definition.set("name", &*name);
                 }
                 if let Some(selection) = viewer.selection {
-                    selection.dress(&server.name, &item.key, &mut definition);
+                    match list {
+                        method::TOOLS_LIST => {
+                            if !selection.dress_tool(&server.name, &item.key, &mut definition) {
+                                continue;
+                            }
+                        }
+                        _ => selection.dress(&server.name, &item.key, &mut definition),
+                    }
                 }
             }
             if let Some(notice) = notice {
@@ -350,6 +357,24 @@ impl Snapshot {
         }
         result.set("resultType", "complete");
         listing.hints.put(&mut result);
+        Ok(result)
+    }
+
+    /// The same, with items that are of no server at the end of the last page.
+    pub fn page_and(
+        &self,
+        kind: usize,
+        cursor: Option<&Value>,
+        size: usize,
+        others: &[Bytes],
+    ) -> Result<Object, RpcError> {
+        let mut result = self.page(kind, cursor, size)?;
+        if !result.contains("nextCursor") {
+            let member = KINDS[kind].member;
+            let mut all = result.get(member).and_then(Value::as_array).unwrap_or_default();
+            all.extend(others.iter().map(|item| Value::Raw(item.clone())));
+            result.set(member, Value::array(&all));
+        }
         Ok(result)
     }
 

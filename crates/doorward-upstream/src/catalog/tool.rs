@@ -122,6 +122,11 @@ impl Schemas {
         }
     }
 
+    /// The schema of the arguments, as it is listed.
+    pub fn input_schema(&self) -> Option<Value> {
+        self.listed.input.clone().or_else(|| self.texts[0].clone().map(Value::Raw))
+    }
+
     /// Inserts the corrected schemas into a tool's definition.
     pub(super) fn put(&self, tool: &mut Object) {
         if let Some(input) = &self.listed.input {

@@ -17,6 +17,7 @@ mod checks;
 mod client_setup;
 mod clients;
 mod commands;
+mod compact;
 mod confine;
 mod confusion;
 mod console;
