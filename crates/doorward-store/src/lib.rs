@@ -3,6 +3,7 @@
 //! Every change increments one number in the same transaction; whoever has a copy in memory polls that number
 //! ([`Store::revision`]) and reads again when it has changed.
 
+mod agent_tasks;
 mod amount;
 mod applied;
 mod approvals;
@@ -43,6 +44,10 @@ mod valkey;
 mod values;
 mod webhooks;
 
+pub use agent_tasks::{
+    AgentTask, AgentTaskFilter, AgentTaskState, MOST_AGENT_TASK_BYTES, MOST_AGENT_TASKS,
+    MOST_OPEN_AGENT_TASKS,
+};
 pub use amount::Amount;
 pub use approvals::{
     ApprovalTask, Asking, LEASE, MOST_APPROVALS, MOST_APPROVALS_OF_CALLER, MOST_KEPT_OF_CALLER,

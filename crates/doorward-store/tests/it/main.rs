@@ -1,5 +1,6 @@
 //! The store on real databases.
 
+mod agent_tasks;
 mod approval_tasks;
 mod approvals;
 mod approvals_model;
