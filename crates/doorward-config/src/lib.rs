@@ -2,6 +2,7 @@
 //!
 //! The binary reads files into these types; the gateway only receives validated values.
 
+mod a2a;
 mod approval;
 mod audit;
 mod authorization;
@@ -52,6 +53,7 @@ mod tls;
 mod tool;
 mod webhooks;
 
+pub use a2a::A2aSettings;
 pub use approval::ApprovalSettings;
 pub use audit::{
     AuditSettings, CheckpointSettings, Durability, PayloadSettings, RecordClass, RetentionSettings,

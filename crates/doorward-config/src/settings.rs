@@ -76,6 +76,7 @@ pub struct Settings {
     pub review: ReviewSettings,
     pub registry: OwnRegistrySettings,
     pub rest: RestSettings,
+    pub a2a: A2aSettings,
     /// Registries whose entries are proposed as servers, by name.
     pub registries: Registries,
     /// Portals, by name. Every server is also a portal of the same name.
@@ -130,6 +131,7 @@ impl Default for Settings {
             review: ReviewSettings::default(),
             registry: OwnRegistrySettings::default(),
             rest: RestSettings::default(),
+            a2a: A2aSettings::default(),
             registries: Registries::new(),
             portals: BTreeMap::new(),
             names: NameSettings::default(),

@@ -7,6 +7,7 @@ mod call_id;
 pub mod capability_use;
 pub mod collect;
 pub mod deadline;
+mod door_state;
 mod events;
 mod failure;
 pub mod fair;
@@ -21,6 +22,7 @@ mod scope;
 pub mod share;
 
 pub use call_id::CallId;
+pub use door_state::DoorState;
 pub use events::{Events, Filter, Gone, Pauses};
 pub use failure::{Challenge, Failure};
 pub use millis::millis;

@@ -38,6 +38,8 @@ pub enum Protocol {
     Rest,
     /// Tools as functions of model APIs.
     Functions,
+    /// Tools as an agent of the Agent2Agent protocol.
+    A2a,
     /// The admin listener.
     Admin,
 }
@@ -49,6 +51,7 @@ impl Protocol {
             Self::Sse => "sse",
             Self::Rest => "rest",
             Self::Functions => "functions",
+            Self::A2a => "a2a",
             Self::Admin => "admin",
         }
     }

@@ -1,10 +1,13 @@
 //! The doors by which clients come in. Each takes requests in its own protocol and makes calls of them, which the
 //! gateway's pipeline decides and answers; nothing behind a door knows which one it was.
 //!
-//! [`mcp`] is MCP over HTTP in all its revisions, [`rest`] tools over REST and as functions of model APIs, [`registry`] the registry API, [`approvals`] the page for people who decide
-//! about calls.
+//! [`mcp`] is MCP over HTTP in all its revisions, [`rest`] tools over REST and as functions of model APIs, [`a2a`] tools as an
+//! agent of the Agent2Agent protocol, [`registry`] the registry API, [`approvals`] the page for people who decide about
+//! calls.
 
+pub mod a2a;
 pub mod approvals;
+mod entry;
 pub mod mcp;
 pub mod registry;
 pub mod rest;
@@ -32,9 +35,11 @@ pub async fn handle(
         return registry::answer_anybody(&gateway, &peer, &request);
     }
     let is_rest = settings.rest.enabled && rest::is_path(request.uri().path());
+    let is_a2a = settings.a2a.enabled && a2a::is_path(request.uri().path());
     let cors = match guard::check(&settings, peer.local, &request) {
         Ok(cors) => cors,
         Err((status, why)) if is_rest => return rest::refused(status, why),
+        Err((status, why)) if is_a2a => return a2a::refused(&request, status, why),
         Err((status, why)) => {
             return error_response(status, None, &RpcError::invalid_request(why));
         }
@@ -48,6 +53,8 @@ pub async fn handle(
         pin!(mcp::enter(gateway, &peer, request)).await
     } else if is_rest {
         Box::pin(rest::enter(gateway, &peer, request)).await
+    } else if is_a2a {
+        Box::pin(a2a::enter(gateway, &peer, request)).await
     } else {
         Box::pin(answer_browser(gateway, &peer, request)).await
     };

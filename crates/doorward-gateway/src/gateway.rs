@@ -33,6 +33,7 @@ use doorward_authorization::Authorization;
 use doorward_cache::Cache;
 use doorward_cache::rest::Rests;
 use doorward_config::{Explain, Settings};
+use doorward_core::DoorState;
 use doorward_core::memory::{self, Memory};
 use doorward_core::news::News;
 use doorward_core::share::Shares;
@@ -109,6 +110,8 @@ pub struct Gateway {
     /// External checks; `None` if none are configured.
     pub checks: doorward_guards::checks::Active,
     pub(crate) tenants: Tenants,
+    /// What the doors keep.
+    pub doors: DoorState,
     /// Cancelled when the gateway begins to shut down.
     pub closing: CancellationToken,
 }
@@ -190,6 +193,7 @@ impl Gateway {
                 servers: BTreeMap::new(),
                 ..settings.clone()
             }),
+            doors: DoorState::default(),
             closing: CancellationToken::new(),
         });
         // Set before the first event.

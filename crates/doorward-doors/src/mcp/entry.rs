@@ -15,6 +15,7 @@ use hyper::body::Incoming;
 
 use super::accept::Form;
 use super::{Body, converse, error_response, json, not_allowed, route};
+use crate::entry::{Refused as Unidentified, identify, leased};
 use doorward_gateway::call::{Call, Portal, Protocol};
 use doorward_gateway::endpoint::{Endpoint, endpoint_at, token_endpoint};
 use doorward_gateway::gateway::Gateway;
@@ -44,31 +45,17 @@ pub async fn enter(
         return welcome(&gateway).map(Body::full);
     }
     let endpoint = token_endpoint(&gateway, request.uri().path());
-    let found = gateway.identity.identify(peer, request.headers(), request.uri(), endpoint).await;
-    let caller = match found {
+    let caller = match identify(&gateway, peer, &request, endpoint, Protocol::Mcp).await {
         Ok(caller) => caller,
-        Err(refused) => {
-            // Where there can be no endpoint, the gateway as a whole is named. Where there can be one it is named as it
-            // was sent, for another spelling would tell that it is there.
-            let path = endpoint.unwrap_or_default();
-            gateway.shared.audit.refused(|members| {
-                members.text("address", &peer.address.to_string()).text("protocol", "mcp");
-                members.text("path", path).text("error", refused.reason());
-            });
-            let hints = gateway.identity.hints(path, gateway.asked_scopes());
-            let response = challenge::response(&refused, &hints);
-            return if is_page { for_a_person(&gateway, response) } else { response };
+        Err(Unidentified::Unknown(response)) => {
+            return if is_page { for_a_person(&gateway, *response) } else { *response };
+        }
+        Err(Unidentified::Stopped(error)) => {
+            return error_response(StatusCode::FORBIDDEN, None, &error);
         }
     };
-    if let Err(error) = gateway.check_everything() {
-        return error_response(StatusCode::FORBIDDEN, None, &error);
-    }
-    let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
-    let response = pin!(route(gateway, caller, request)).await;
-    match lease {
-        Some(lease) => response.map(|body| body.leased(&lease)),
-        None => response,
-    }
+    let leased = leased(&caller);
+    leased(pin!(route(gateway, caller, request)).await)
 }
 
 /// Whether a browser asks for a page: somebody has typed an address that is for programs.
@@ -161,7 +148,7 @@ pub fn admit(gateway: &Gateway, call: &Call) -> Result<(), Box<Response<Body>>> 
     });
     let endpoint = match call.protocol {
         Protocol::Sse => Endpoint::Events(call.portal.clone()),
-        Protocol::Mcp | Protocol::Rest | Protocol::Functions | Protocol::Admin => {
+        Protocol::Mcp | Protocol::Rest | Protocol::Functions | Protocol::A2a | Protocol::Admin => {
             Endpoint::Mcp(call.portal.clone())
         }
     };

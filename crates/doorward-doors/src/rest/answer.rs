@@ -94,7 +94,7 @@ pub fn executed(made: &Made, result: &Object, usage: Usage) -> Answer {
 }
 
 /// What a result says: its structured content or its text, and its content blocks, if there is more in them.
-fn data_of(result: &Object) -> (Option<Bytes>, Option<Bytes>) {
+pub fn data_of(result: &Object) -> (Option<Bytes>, Option<Bytes>) {
     let content = result.get("content");
     let blocks = content.and_then(Value::as_array).unwrap_or_default();
     let texts: Vec<String> = blocks.iter().map_while(text_of).collect();

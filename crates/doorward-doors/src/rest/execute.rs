@@ -162,7 +162,7 @@ pub fn unknown(what: &str) -> Problem {
 }
 
 /// Arguments that did not match the tool's schema: the gateway tells models so in a result, as if of the tool.
-fn refused_arguments(result: &Object, is_sent: bool) -> Option<Problem> {
+pub fn refused_arguments(result: &Object, is_sent: bool) -> Option<Problem> {
     if is_sent {
         return None;
     }

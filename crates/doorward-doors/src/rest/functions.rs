@@ -59,7 +59,7 @@ async fn all(visit: &Visit, calls: Vec<Call>) -> Answer {
     // By the tools' schemas, arguments of strict schemas become those of the tools. Of what is not listed, the call says so.
     let wanted =
         |name: &str, id: &str| calls.iter().any(|call| call.name == name || call.name == id);
-    let found = tools::all(visit, true, wanted).await.unwrap_or_default();
+    let found = tools::all(visit, Protocol::Functions, wanted).await.unwrap_or_default();
     let mut listed = HashMap::new();
     for tool in found {
         listed.insert(tool.id, tool.definition.clone());

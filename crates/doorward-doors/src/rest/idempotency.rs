@@ -9,8 +9,7 @@ use std::time::Duration;
 
 use doorward_gateway::call::CallId;
 use doorward_gateway::gateway::Gateway;
-use doorward_identity::identity::{Caller, Grant};
-use doorward_identity::seal::fingerprint;
+use doorward_identity::identity::Caller;
 use doorward_store::{Begun, NewOutcome, Store, now, random_id, sha256_hex};
 use http::header::{HeaderName, LOCATION, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -19,6 +18,7 @@ use tokio::time::Instant;
 
 use super::answer::{Answer, REQUEST_ID};
 use super::problem::Problem;
+use crate::entry::owner;
 
 pub const KEY: &str = "idempotency-key";
 const REPLAYED: &str = "idempotency-replayed";
@@ -97,21 +97,6 @@ pub fn key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>,
     }
 }
 
-/// Whose keys they are: those of a credential, for whoever acts with it. Another key of the same user may be good for less.
-fn owner(caller: &Caller) -> String {
-    let principal = &caller.principal;
-    let credential = match &principal.grant {
-        Grant::Key { id, .. } => id.to_string(),
-        Grant::Token { issuer, .. } => issuer.clone(),
-        Grant::Open | Grant::Certificate => String::new(),
-    };
-    let agent = principal.agent.as_ref().map(|agent| format!("agent {agent}")).unwrap_or_default();
-    let mut parts: Vec<&[u8]> =
-        vec![b"idempotency", principal.id.as_bytes(), credential.as_bytes(), agent.as_bytes()];
-    parts.extend(principal.chain.iter().map(String::as_bytes));
-    fingerprint(&parts)
-}
-
 /// Carries a request out, unless it was, or is being, carried out with the same key.
 pub async fn once(
     gateway: Arc<Gateway>,
@@ -131,7 +116,7 @@ pub async fn once(
         return problem.answer(&request);
     };
     let Ok(holder) = random_id::<16>() else { return away().answer(&request) };
-    let owner = owner(&caller);
+    let owner = owner("idempotency", &caller);
     let mut new = NewOutcome { owner, name: sha256_hex(key.as_bytes()), digest, holder, lease: 0 };
     let end = Instant::now() + WAIT;
     loop {

@@ -3,17 +3,17 @@
 //! Requests become the same calls as those of MCP, and pass the same pipeline; here are only their words. What they may do
 //! is decided there.
 
-mod answer;
-mod execute;
+pub(crate) mod answer;
+pub(crate) mod execute;
 mod functions;
 mod idempotency;
-mod making;
+pub(crate) mod making;
 mod openapi;
 mod pending;
-mod problem;
+pub(crate) mod problem;
 mod stream;
-mod tools;
-mod types;
+pub(crate) mod tools;
+pub(crate) mod types;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use bytes::Bytes;
 use doorward_gateway::call::{CallId, Portal, Protocol};
 use doorward_gateway::endpoint::token_endpoint;
 use doorward_gateway::gateway::Gateway;
-use doorward_identity::identity::{Caller, Grant, Peer};
+use doorward_identity::identity::{Caller, Peer};
 use doorward_mcp::RpcError;
 use doorward_mcp::names::is_server_name;
-use doorward_web::{Body, body, challenge, is_json};
+use doorward_web::{Body, body, is_json};
 use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
@@ -34,6 +34,7 @@ pub use self::openapi::description;
 
 use self::answer::{Answer, REQUEST_ID};
 use self::problem::Problem;
+use crate::entry::{Refused, identify, leased};
 use crate::mcp::is_small;
 
 const PREFIX: &str = "/api/v1";
@@ -82,15 +83,15 @@ fn place_at(path: &str) -> Option<(Option<&str>, Place<'_>)> {
 }
 
 /// A request whose caller is known.
-struct Visit {
-    gateway: Arc<Gateway>,
-    caller: Caller,
-    portal: Portal,
+pub(crate) struct Visit {
+    pub gateway: Arc<Gateway>,
+    pub caller: Caller,
+    pub portal: Portal,
     /// The path of the API at this portal.
-    base: String,
-    headers: HeaderMap,
+    pub base: String,
+    pub headers: HeaderMap,
     /// By which errors name the request if no call came of it.
-    request: CallId,
+    pub request: CallId,
 }
 
 /// A response to whoever is refused before their path is looked at.
@@ -112,23 +113,12 @@ pub async fn enter(
     // Tokens for an MCP endpoint are valid for the same portal here.
     let at = portal.map_or_else(|| "/mcp".to_owned(), |name| format!("/mcp/{name}"));
     let endpoint = token_endpoint(&gateway, &at);
-    let found = gateway.identity.identify(peer, request.headers(), request.uri(), endpoint).await;
-    let caller = match found {
+    let caller = match identify(&gateway, peer, &request, endpoint, Protocol::Rest).await {
         Ok(caller) => caller,
-        Err(refused) => {
-            let path = endpoint.unwrap_or_default();
-            gateway.shared.audit.refused(|members| {
-                members.text("address", &peer.address.to_string()).text("protocol", "rest");
-                members.text("path", path).text("error", refused.reason());
-            });
-            let hints = gateway.identity.hints(path, gateway.asked_scopes());
-            return translated(challenge::response(&refused, &hints), id);
-        }
+        Err(Refused::Unknown(response)) => return translated(*response, id),
+        Err(Refused::Stopped(error)) => return told(Problem::of_error(&error, None), id),
     };
-    if let Err(error) = gateway.check_everything() {
-        return told(Problem::of_error(&error, None), id);
-    }
-    let lease = (caller.principal.grant != Grant::Open).then(|| caller.lease.clone());
+    let leased = leased(&caller);
     let (unread, principal) = (gateway.unread.clone(), caller.principal.clone());
     let response = pin!(answer(gateway, caller, id, request)).await;
     let was = response.status();
@@ -141,10 +131,7 @@ pub async fn enter(
         let headers = response.headers_mut();
         headers.entry(HeaderName::from_static(REQUEST_ID)).or_insert(id);
     }
-    match lease {
-        Some(lease) => response.map(|body| body.leased(&lease)),
-        None => response,
-    }
+    leased(response)
 }
 
 fn told(problem: Problem, id: CallId) -> Response<Body> {
@@ -214,7 +201,7 @@ impl From<Answer> for Answered {
 }
 
 /// The portal of a name; what does not exist is hidden from everybody who does not see everything.
-fn portal(gateway: &Gateway, caller: &Caller, name: Option<&str>) -> Option<Portal> {
+pub(crate) fn portal(gateway: &Gateway, caller: &Caller, name: Option<&str>) -> Option<Portal> {
     let Some(name) = name else { return Some(Portal::Merged) };
     if let Some(portal) = gateway.portal_named(name) {
         return Some(portal);
@@ -233,13 +220,6 @@ async fn read(visit: &Visit, body: Incoming) -> Result<Bytes, Problem> {
         let problem = Problem::of_response(status, &HeaderMap::new(), &[]);
         Problem { message, ..problem }
     })
-}
-
-impl Visit {
-    /// In which protocol a call is made.
-    fn protocol(is_of_model: bool) -> Protocol {
-        if is_of_model { Protocol::Functions } else { Protocol::Rest }
-    }
 }
 
 #[cfg(test)]

@@ -40,16 +40,15 @@ pub struct Listed {
 /// Those of the caller's tools at the portal that are wanted, by name and ID, in the order of the catalogue.
 pub async fn all(
     visit: &Visit,
-    is_of_model: bool,
+    protocol: Protocol,
     wanted: impl Fn(&str, &str) -> bool,
 ) -> Result<Vec<Listed>, Box<Problem>> {
-    Ok(listed(visit, &*snapshot(visit, is_of_model).await?, wanted))
+    Ok(listed(visit, &*snapshot(visit, protocol).await?, wanted))
 }
 
 /// The caller's lists. What they have was decided by the same functions as calls are.
-async fn snapshot(visit: &Visit, is_of_model: bool) -> Result<Arc<Snapshot>, Box<Problem>> {
-    let (protocol, params) = (Visit::protocol(is_of_model), Object::new());
-    let abilities = abilities(is_of_model);
+pub async fn snapshot(visit: &Visit, protocol: Protocol) -> Result<Arc<Snapshot>, Box<Problem>> {
+    let (abilities, params) = (abilities(protocol), Object::new());
     let ready = visit.call(protocol, abilities, false, method::TOOLS_LIST, params, None)?;
     match visit.gateway.fresh_snapshot(&ready.call) {
         Some(fresh) => Ok(fresh),
@@ -61,7 +60,11 @@ async fn snapshot(visit: &Visit, is_of_model: bool) -> Result<Arc<Snapshot>, Box
     }
 }
 
-fn listed(visit: &Visit, snapshot: &Snapshot, wanted: impl Fn(&str, &str) -> bool) -> Vec<Listed> {
+pub fn listed(
+    visit: &Visit,
+    snapshot: &Snapshot,
+    wanted: impl Fn(&str, &str) -> bool,
+) -> Vec<Listed> {
     let settings = visit.gateway.settings();
     let is_single = matches!(visit.portal, Portal::Server(_));
     let items = snapshot.items(TOOLS).enumerate();
@@ -83,23 +86,34 @@ fn listed(visit: &Visit, snapshot: &Snapshot, wanted: impl Fn(&str, &str) -> boo
     listed.collect()
 }
 
-/// The caller's tools that fit a question, best first.
-async fn search(visit: &Visit, is_of_model: bool, q: &str) -> Result<Vec<Listed>, Box<Problem>> {
-    let snapshot = snapshot(visit, is_of_model).await?;
+/// Those of a list of tools that fit a question, best first.
+pub async fn search(visit: &Visit, snapshot: &Arc<Snapshot>, q: &str, most: usize) -> Vec<Listed> {
     let (searched, question) = (snapshot.clone(), q.to_owned());
     // The first search of a snapshot reads all its tools.
-    let searching = tokio::task::spawn_blocking(move || searched.search(&question, MAX_LIMIT));
+    let searching = tokio::task::spawn_blocking(move || searched.search(&question, most));
     let found = searching.await.unwrap_or_default();
-    let mut all = listed(visit, &snapshot, |_, _| true);
+    let mut all = listed(visit, snapshot, |_, _| true);
     let rank: HashMap<usize, usize> =
         found.into_iter().enumerate().map(|(rank, position)| (position, rank)).collect();
     all.retain(|tool| rank.contains_key(&tool.position));
     all.sort_by_key(|tool| rank[&tool.position]);
-    Ok(all)
+    all
 }
 
-pub fn abilities(is_of_model: bool) -> Abilities {
-    if is_of_model { Abilities::None } else { Abilities::Input }
+fn abilities(protocol: Protocol) -> Abilities {
+    if protocol == Protocol::Functions { Abilities::None } else { Abilities::Input }
+}
+
+/// Whether the caller may list tools: decided, limited and recorded like any other request for a list.
+pub async fn admit(visit: &Visit, protocol: Protocol) -> Result<(), Box<Problem>> {
+    let (abilities, of) = (abilities(protocol), method::TOOLS_LIST);
+    let ready = visit.call(protocol, abilities, false, of, Object::new(), None)?;
+    visit.admit(&ready.call)?;
+    match Box::pin(run(visit, ready.call, Events::ignored(), Abilities::None)).await {
+        Ok(Reply::Result(_)) => Ok(()),
+        Ok(_) => Err(Box::new(Problem::nothing_here())),
+        Err(refusal) => Err(Box::new(Problem::of_refusal(&refusal, "", ""))),
+    }
 }
 
 pub async fn get(visit: Visit, query: Option<&str>) -> Answered {
@@ -115,20 +129,11 @@ pub async fn get(visit: Visit, query: Option<&str>) -> Answered {
     if strict && !dialect.has_strict() {
         return Err(wrong("strict", "is for the formats 'openai' and 'openai-responses'"));
     }
-    let is_of_model = dialect != Dialect::Mcp;
-    let protocol = if is_of_model { Protocol::Functions } else { Protocol::Rest };
-    // Decided, limited and recorded like any other request for a list.
-    let (abilities, of) = (abilities(is_of_model), method::TOOLS_LIST);
-    let ready = visit.call(protocol, abilities, false, of, Object::new(), None)?;
-    visit.admit(&ready.call)?;
-    match Box::pin(run(&visit, ready.call, Events::ignored(), Abilities::None)).await {
-        Ok(Reply::Result(_)) => {}
-        Ok(_) => return Err(Box::new(Problem::nothing_here())),
-        Err(refusal) => return Err(Box::new(Problem::of_refusal(&refusal, "", ""))),
-    }
+    let protocol = if dialect == Dialect::Mcp { Protocol::Rest } else { Protocol::Functions };
+    admit(&visit, protocol).await?;
     let tools = match query.q.as_deref().filter(|q| !q.trim().is_empty()) {
-        Some(q) => search(&visit, is_of_model, q).await?,
-        None => all(&visit, is_of_model, |_, _| true).await?,
+        Some(q) => search(&visit, &snapshot(&visit, protocol).await?, q, MAX_LIMIT).await,
+        None => all(&visit, protocol, |_, _| true).await?,
     };
     let start = match &query.cursor {
         None => 0,
