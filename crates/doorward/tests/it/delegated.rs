@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::a2a::{A2a, state, to, words};
 use crate::support::client::{Answer, Handshake, Modern, send};
 use crate::support::hostile::{Era, answer, with_habit};
 use crate::support::issuer::Issuer;
@@ -111,6 +112,27 @@ fn retry(client: &Modern, state: &str, action: &str) -> Answer {
             "inputResponses": { "consent": { "action": action } },
         }),
     )
+}
+
+#[test]
+fn a_task_of_an_agent_is_told_the_link_and_goes_on_after_consent() {
+    let pair = Pair::new();
+    let alice = A2a::new(&pair.front).bearing(&pair.front.key(&["--user", "alice"]));
+    let asked = alice.call("b/add", sum());
+    assert_eq!(state(&asked), "TASK_STATE_AUTH_REQUIRED", "{asked}");
+    let words = words(&asked);
+    let (_, link) = words.split_once(": ").unwrap();
+    pair.connect(link, "alice");
+    let done = alice.send(to(&asked, json!({ "text": "I have opened it" })));
+    assert_eq!(state(&done), "TASK_STATE_COMPLETED", "{done}");
+    assert_eq!(done["artifacts"][0]["parts"][0]["data"]["sum"], 23, "{done}");
+    // Who declines is not asked again.
+    let bob = A2a::new(&pair.front).bearing(&pair.front.key(&["--user", "bob"]));
+    let asked = bob.call("b/add", sum());
+    let decline = json!({ "inputResponses": { "consent": { "action": "decline" } } });
+    let declined = bob.send(to(&asked, json!({ "data": decline })));
+    assert_eq!(state(&declined), "TASK_STATE_FAILED", "{declined}");
+    assert!(!declined.to_string().contains("artifact"), "{declined}");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::support::login::World;
 use crate::support::registry::{OFFICIAL, Registry, item, page, remote, state};
 use crate::support::{Gateway, doorward, store_in, wait_for};
 
+const A2A: &str = include_str!("../../../../docs/a2a.md");
 const APPROVING: &str = include_str!("../../../../docs/approving-servers.md");
 const APPROVALS: &str = include_str!("../../../../docs/approvals.md");
 const ADMIN_API: &str = include_str!("../../../../docs/admin-api.md");
@@ -193,7 +194,8 @@ fn the_page_on_limits_works() {
 }
 
 #[test]
-fn the_pages_on_rest_and_function_calling_work() {
+fn the_pages_on_a2a_rest_and_function_calling_work() {
+    assert_eq!(Reader::new(SERVERS).read(A2A), 7);
     assert_eq!(Reader::new(SERVERS).read(REST), 6);
     assert_eq!(Reader::new(SERVERS).read(FUNCTIONS), 5);
 }
@@ -446,6 +448,7 @@ fn the_examples_are_what_they_seem() {
         CREDENTIALS,
     ];
     for page in pages.into_iter().chain([
+        A2A,
         APPROVALS,
         FLOW,
         APPROVING,

@@ -1,6 +1,7 @@
 //! End-to-end tests: each module starts the binary and talks to it over sockets. They share one executable, since
 //! linking it takes as long as linking a single module.
 
+mod a2a;
 mod admin_door;
 mod administrators;
 mod apply;

@@ -1,9 +1,11 @@
-//! The same calls over MCP, directly and through `call_tool`, over REST and as functions: one decision, one record, one price, each in its own words.
+//! The same calls over MCP, directly and through `call_tool`, over REST, as functions and as tasks of A2A: one decision, one
+//! record, one price, each in its own words.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{Rest, code};
+use crate::a2a::{self, A2a, state};
 use crate::support::client::Modern;
 use crate::support::door::{Door, Mood};
 use crate::support::hostile::{Era, said, scripted};
@@ -39,7 +41,7 @@ struct Case {
     mcp: &'static str,
     /// Over REST: status and code, or the text.
     rest: (u16, &'static str),
-    /// As a function: part of the text for the model.
+    /// As a function, and as a task: part of the text for the model.
     function: &'static str,
 }
 
@@ -150,6 +152,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     let searching = Modern::new(&gateway, "/mcp?discovery=search").bearing(&key("searching"));
     let rest = Rest::new(&gateway).bearing(&key("rest"));
     let functions = Rest::new(&gateway).bearing(&key("functions"));
+    let agent = A2a::new(&gateway).bearing(&key("agent"));
     wait_for("the lists are known", || {
         let tools = mcp.ask("tools/list", json!({})).result()["tools"].as_array().unwrap().len();
         tools == tools_seen()
@@ -196,7 +199,7 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
             }
             _ => {}
         }
-        let call = json!({ "type": "tool_use", "id": "1", "name": shown, "input": arguments });
+        let call = json!({ "type": "tool_use", "id": "1", "name": shown, "input": &arguments });
         let answer = functions.post("/tools/execute", call);
         assert_eq!(answer.status, 200, "{name}: {}", answer.body);
         let message = answer.json();
@@ -204,6 +207,25 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
         assert!(text.contains(case.function), "{name}: {}", answer.body);
         let is_error = !(200..300).contains(&case.rest.0) || name == "tool error";
         assert_eq!(message["results"][0]["is_error"], is_error, "{name}: {message}");
+        let task = agent.call(tool, arguments);
+        let told = match task["artifacts"][0]["parts"][0]["text"].as_str() {
+            Some(text) => text.to_owned(),
+            None => a2a::words(&task),
+        };
+        assert!(told.contains(case.function), "{name}: {task}");
+        let expected = match case.rest.0 {
+            200 if name != "tool error" => "TASK_STATE_COMPLETED",
+            400..500 => "TASK_STATE_REJECTED",
+            _ => "TASK_STATE_FAILED",
+        };
+        assert_eq!(state(&task), expected, "{name}: {task}");
+        let error = &task["status"]["message"]["metadata"]["doorward/error"];
+        match name {
+            "over the limit" => assert!(error["retry_after"].is_u64(), "{task}"),
+            "priced" => assert_eq!(task["metadata"]["doorward/usage"]["cost"], "1.5", "{task}"),
+            _ => {}
+        }
+        assert!(!task.to_string().contains(SECRET), "{name}");
         assert!(!answer.body.contains(SECRET), "{name}");
     }
     assert!(left["priced"].starts_with("\"1"), "{left:?}");
@@ -239,18 +261,19 @@ fn every_door_makes_the_same_decisions_records_and_charges() {
     };
     wait_for("all is recorded", || {
         let records = records();
-        records.len() == 4 && records.values().all(|of| of.len() == cases().len())
+        records.len() == 5 && records.values().all(|of| of.len() == cases().len())
     });
     let records = records();
     assert_eq!(records["mcp"], records["call_tool"]);
     assert_eq!(records["mcp"], records["rest"]);
     assert_eq!(records["mcp"], records["functions"]);
+    assert_eq!(records["mcp"], records["a2a"]);
     assert!(records["mcp"].iter().any(|line| line.contains("1500000")), "{:?}", records["mcp"]);
     // Each has been charged once by each.
     wait_for("all is settled", || {
         let all: Value =
             serde_json::from_str(&gateway.told(&["credits", "list", "--json"])).unwrap();
-        all[0]["spent"] == "6"
+        all[0]["spent"] == "7.5"
     });
 }
 
