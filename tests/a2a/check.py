@@ -36,6 +36,9 @@ def request(part, task=None, at_once=False):
     if task is not None:
         message["taskId"] = task.id
     asked = {"message": message, "configuration": {"returnImmediately": at_once}}
+    if at_once:
+        # 0.3 over HTTP+JSON leaves `"blocking": false` out; of an empty configuration nobody can tell that it was there.
+        asked["configuration"]["acceptedOutputModes"] = ["text/plain"]
     return ParseDict(asked, a2a.SendMessageRequest())
 
 
