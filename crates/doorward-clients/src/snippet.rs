@@ -39,12 +39,17 @@ pub struct Snippet {
 }
 
 /// What to know about a snippet.
-pub const NOTES: [(&str, &str); 8] = [
+pub const NOTES: [(&str, &str); 10] = [
     ("claude-code", "Run it in a terminal. The shell inserts the value of DOORWARD_KEY."),
     ("claude-code-oauth", "Run it in a terminal, then sign in with '/mcp' in Claude Code."),
+    ("claude-desktop", "'doorward connect' must be installed on this computer."),
     (
-        "claude-desktop",
-        "'doorward connect' must be installed on this computer, and DOORWARD_KEY set for Claude Desktop if you use a key. Alternatively, add the URL under Settings > Connectors if the gateway can be reached from the internet.",
+        "claude-desktop-oauth",
+        "'doorward connect' does not sign in. Add the URL under Settings > Connectors if the gateway can be reached from the internet, or use a key.",
+    ),
+    (
+        "claude-desktop-key",
+        "Claude Desktop does not pass its environment on. Run 'doorward clients setup claude-desktop --key-stdin' on this computer: it writes this entry with the key, in a file that only you can read.",
     ),
     ("vscode-key", "VS Code asks for the key once and stores it in its own secret storage."),
     ("codex-oauth", "Then run 'codex mcp login' with the name of the entry."),
@@ -109,7 +114,7 @@ pub fn snippet(peer: Peer, url: &str, name: &str, auth: Auth) -> Snippet {
     let has_key = auth == Auth::Key;
     let name = entry_name(name);
     let key = match client {
-        // It reads the variable that it is started with.
+        // It passes no variable on, and a key is never part of a snippet.
         Client::ClaudeDesktop => Key::None,
         _ if !has_key => Key::None,
         Client::VsCode => Key::Ask,
@@ -122,7 +127,9 @@ pub fn snippet(peer: Peer, url: &str, name: &str, auth: Auth) -> Snippet {
     let input = entry.and_then(|entry| entry.input);
     let name = wanted.name;
     let note = match (client, auth) {
-        (Client::ClaudeDesktop, _) => Some("claude-desktop"),
+        (Client::ClaudeDesktop, Auth::Key) => Some("claude-desktop-key"),
+        (Client::ClaudeDesktop, Auth::OAuth) => Some("claude-desktop-oauth"),
+        (Client::ClaudeDesktop, Auth::None) => Some("claude-desktop"),
         (Client::ClaudeCode, Auth::Key) => Some("claude-code"),
         (Client::ClaudeCode, Auth::OAuth) => Some("claude-code-oauth"),
         (Client::Codex, Auth::OAuth) => Some("codex-oauth"),

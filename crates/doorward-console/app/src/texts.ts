@@ -254,7 +254,7 @@ export const texts = {
     auths: { oauth: 'Sign in from the client', key: 'API key', none: 'Nothing' },
     authText: {
       oauth: 'The client opens the sign-in page when it connects for the first time. No key is stored in a file.',
-      key: 'The snippet reads the key from the environment variable DOORWARD_KEY, or asks for it. Never put a key into a file that others can read.',
+      key: 'Most clients read the key from the environment variable DOORWARD_KEY, or ask for it. Never put a key into a file that others can read.',
       none: 'This gateway does not require authentication.',
     },
     client: 'Client',
@@ -275,7 +275,9 @@ export const texts = {
     notes: {
       'claude-code': 'Run it in a terminal. The shell inserts the value of DOORWARD_KEY.',
       'claude-code-oauth': "Run it in a terminal, then sign in with '/mcp' in Claude Code.",
-      'claude-desktop': "'doorward connect' must be installed on this computer, and DOORWARD_KEY set for Claude Desktop if you use a key. Alternatively, add the URL under Settings > Connectors if the gateway can be reached from the internet.",
+      'claude-desktop': "'doorward connect' must be installed on this computer.",
+      'claude-desktop-oauth': "'doorward connect' does not sign in. Add the URL under Settings > Connectors if the gateway can be reached from the internet, or use a key.",
+      'claude-desktop-key': "Claude Desktop does not pass its environment on. Run 'doorward clients setup claude-desktop --key-stdin' on this computer: it writes this entry with the key, in a file that only you can read.",
       'vscode-key': 'VS Code asks for the key once and stores it in its own secret storage.',
       'codex-oauth': "Then run 'codex mcp login' with the name of the entry.",
       'zed-key': "'doorward connect' must be installed on this computer. It reads the key from DOORWARD_KEY.",

@@ -12,7 +12,7 @@ export interface Snippet {
   /** Opens the client, which asks whether to add it. */
   link: string | null;
   /** What to know, as a member of `texts.connect.notes`. */
-  note: 'claude-code' | 'claude-code-oauth' | 'claude-desktop' | 'vscode-key' | 'codex-oauth' | 'zed-key' | 'environment' | 'sdk-oauth' | null;
+  note: 'claude-code' | 'claude-code-oauth' | 'claude-desktop' | 'claude-desktop-oauth' | 'claude-desktop-key' | 'vscode-key' | 'codex-oauth' | 'zed-key' | 'environment' | 'sdk-oauth' | null;
 }
 
 export const NAMES: Record<Client, string> = {
@@ -56,7 +56,7 @@ export function snippet(client: Client, url: string, name: string, auth: Auth): 
       return made(null, `claude mcp add --transport http ${entry} ${word(url)}${more}`, key ? 'claude-code' : auth === 'oauth' ? 'claude-code-oauth' : null);
     }
     case 'claude-desktop':
-      return made('claude_desktop_config.json', json({ mcpServers: { [entry]: { command: 'doorward', args: ['connect', url] } } }), 'claude-desktop');
+      return made('claude_desktop_config.json', json({ mcpServers: { [entry]: { command: 'doorward', args: ['connect', url] } } }), key ? 'claude-desktop-key' : auth === 'oauth' ? 'claude-desktop-oauth' : 'claude-desktop');
     case 'cursor': {
       const server = { url, ...header(`\${env:${VARIABLE}}`) };
       const link = `cursor://anysphere.cursor-deeplink/mcp/install?name=${encodeURIComponent(entry)}&config=${encodeURIComponent(base64(JSON.stringify(server)))}`;
