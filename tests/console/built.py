@@ -12,6 +12,8 @@ from peers import PEERS, ROOT, Missing, need, one_at_a_time, run, up_to_date  # 
 
 CONSOLE = ROOT / "crates/doorward-console"
 APPLICATION = CONSOLE / "app"
+# What units of the application read beside it.
+CATALOG = Path("doorward-clients/src/catalog.json")
 
 
 @one_at_a_time
@@ -24,6 +26,9 @@ def install():
         if old.name not in ("node_modules", ".locks"):
             shutil.rmtree(old) if old.is_dir() else old.unlink()
     shutil.copytree(APPLICATION, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("node_modules"))
+    catalog = folder.parent.parent / CATALOG
+    catalog.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(CONSOLE.parent / CATALOG, catalog)
     fresh, remember = up_to_date(folder, APPLICATION / "package.json", APPLICATION / "package-lock.json")
     if not fresh:
         run(npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts", cwd=folder)

@@ -6,6 +6,7 @@ const names = texts.screens.console;
 export const screens: Screen[] = [
   { path: '', name: names.overview, icon: 'overview', group: 'now', letter: 'o', load: () => import('./Overview.svelte') },
   { path: 'servers', name: names.servers, icon: 'servers', group: 'use', may: 'view', letter: 's', waits: 'servers', load: () => import('./Servers.svelte') },
+  { path: 'add', name: names.add, icon: 'plus', group: 'use', may: 'propose', letter: 'n', load: () => import('./Add.svelte') },
   { path: 'catalogue', name: names.catalogue, icon: 'catalogue', group: 'use', may: 'view', letter: 'c', load: () => import('./Catalogue.svelte') },
   { path: 'portals', name: names.portals, icon: 'portals', group: 'use', may: 'view', letter: 'w', load: () => import('./Portals.svelte') },
   { path: 'playground', name: names.playground, icon: 'playground', group: 'use', letter: 'y', load: () => import('./Playground.svelte') },
