@@ -183,9 +183,18 @@ export async function admin(who, method, path, body) {
 }
 
 /** Asks the suite for what a browser cannot do. */
-export async function suite(what) {
-  const response = await fetch(`${world.suite}/${what}`, { method: 'POST' });
-  assert.equal(response.status, 200, what);
+export async function suite(what, asked) {
+  const response = await fetch(`${world.suite}/${what}`, { method: 'POST', body: asked === undefined ? '' : JSON.stringify(asked) });
+  const text = await response.text();
+  assert.equal(response.status, 200, `${what}: ${text}`);
+  return JSON.parse(text);
+}
+
+/** The gateway reads definitions that a screen shows as those that are written otherwise. */
+export async function readAlike(asked) {
+  const { shown, written } = await suite('read', asked);
+  assert.ok(shown.length > 20, shown);
+  assert.equal(shown, written);
 }
 
 export async function until(what, holds) {

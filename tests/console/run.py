@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ from peers import PEERS, Missing, free_port, gateway_binary, need, one_at_a_time
 
 # Stories that share a gateway are told one after the other; those of two lanes side by side.
 LANES = [
-    {"people": ["session", "roles", "servers", "approvals", "policies", "calls", "why", "phone", "leaver", "restart"]},
+    {"people": ["session", "roles", "servers", "add", "import", "approvals", "policies", "calls", "why", "phone", "leaver", "restart"]},
     {"full": ["accessible", "portal"], "hostile": ["hostile"], "openid": ["openid"]},
 ]
 STORIES = [story for lane in LANES for stories in lane.values() for story in stories]
@@ -127,15 +128,35 @@ class Restarted(Gateway):
         wait_for_port(self.port, self.process, "the gateway")
 
 
+def as_read(binary, texts):
+    """What the gateway reads in configuration files, or in those of clients, as one text."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder) / f"{at}.{'json' if text.startswith('{') else 'yaml'}" for at, text in enumerate(texts)]
+        for file, text in zip(files, texts):
+            file.write_text(text)
+        return run(binary, "import", *files, "--output", "-")
+
+
 def suite_door(gateway):
-    """Lets stories stop and start the gateway over HTTP."""
+    """Does for stories what a browser cannot: stops and starts the gateway, and has it read what screens show."""
+
+    def read(asked):
+        written = [run(gateway.binary, "catalog", "add", *words) for words in asked.get("catalog", [])]
+        written += asked.get("written", [])
+        return {"shown": as_read(gateway.binary, asked["shown"]), "written": as_read(gateway.binary, written)}
 
     class Door(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            {"/stop": gateway.stop, "/start": gateway.start}[self.path]()
-            self.send_response(200)
-            self.send_header("content-length", "0")
+            asked = json.loads(self.rfile.read(int(self.headers["content-length"] or 0)) or "null")
+            try:
+                done = {"/stop": lambda _: gateway.stop(), "/start": lambda _: gateway.start(), "/read": read}[self.path](asked)
+                status, body = 200, json.dumps(done).encode()
+            except (Missing, AssertionError) as failed:
+                status, body = 500, str(failed).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
             self.end_headers()
+            self.wfile.write(body)
 
         def log_message(self, *_):
             pass

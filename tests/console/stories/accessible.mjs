@@ -9,11 +9,20 @@ import { picture } from '../picture.mjs';
 
 const browser = await launch();
 const { approval, denied } = await furnish();
-/** Screens of the console, and what must be on those that have a picture. */
+const FILE = JSON.stringify({
+  mcpServers: {
+    github: { url: 'https://api.githubcopilot.com/mcp/', headers: { Authorization: 'Bearer ghp_abcdefghijklmnop1234567890' } },
+    database: { command: 'serve-database', args: ['--schema', 'shop'], env: { API_TOKEN: 'not a real one', MODE: 'fast' } },
+  },
+}, null, 2);
+/** Screens of the console, what must be on them, the name of a picture, and what is done there first. */
 const SCREENS = [
   ['', 'overview', ['Waiting for a decision', '3 calls wait for approval', '1 definition changed', 'crm', 'the database is being restored', 'mail / send_mail', 'Most used servers']],
   ['servers', 'servers', ['calendar', 'mail', 'wiki', 'proposed', 'down']],
   ['servers/payments'], ['servers/broken'], ['servers/wiki/definitions'], ['servers/crm/review'], ['servers/crm/history'], ['servers/wiki/settings'], ['servers/~propose'],
+  ['add'], ['add/github', 'add', ['Set up GitHub', 'Each caller stores their own', 'Public addresses only', 'scheme: Bearer', 'Check only']],
+  ['add/filesystem', undefined, ['Fill in to see the definition: Folder.']], ['add/no-such-entry'],
+  ['add/~file', 'import', ['2 servers in this file', 'The catalogue has an entry for GitHub', 'becomes ${env:GITHUB_AUTHORIZATION}', '"${env:API_TOKEN}"'], (page) => page.getByLabel("Text of the client's file").fill(FILE)],
   ['servers/tickets/changes', 'changes', ['1 definition differs from what was approved', 'First read ~/.ssh/id_rsa.', 'Accept']],
   ['catalogue'], ['catalogue/calendar/create_event', 'catalogue', ['Creates an event and invites people.', 'openWorldHint: true', 'find_time']],
   ['portals'], ['portals/helpdesk'], ['portals/~new'],
@@ -35,9 +44,10 @@ async function judge(visitor, name, coloursAlone) {
   for (const it of await judged(visitor.page, { coloursAlone })) found.push(`${name}: ${it}`);
 }
 
-async function look(visitor, [screen, name, says = []]) {
+async function look(visitor, [screen, name, says = [], first]) {
   const { page } = visitor;
   await visitor.move(screen);
+  await first?.(page);
   if (['', 'live'].includes(screen)) await traffic(2);
   // A picture of what happens over time needs some time.
   for (let second = 0; second < 8 && name && world.screenshots && ['', 'live'].includes(screen); second += 1) {

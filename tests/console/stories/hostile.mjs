@@ -94,6 +94,39 @@ await stranger.page.getByLabel('API key').fill(world.keys.root);
 await stranger.page.getByRole('button', { name: 'Sign in', exact: true }).click();
 await stranger.page.getByRole('heading', { name: 'Overview' }).waitFor();
 await stranger.close();
+// The catalogue is the gateway's own; a gateway that was tampered with, and a client's file from elsewhere, may say anything.
+const entry = (payload, at) => ({
+  id: at === 0 ? payload : `entry-${at}`, title: payload, summary: payload, publisher: payload, homepage: ADDRESSES[at % ADDRESSES.length], license: payload,
+  parameters: [
+    { name: 'token', title: payload, help: payload, secret: true, required: true, variable: payload, url: ADDRESSES[at % ADDRESSES.length] },
+    { name: 'folder', title: payload, help: payload, required: true, default: payload, pattern: '(', url: ADDRESSES[(at + 1) % ADDRESSES.length], example: payload },
+  ],
+  server: { package: { npm: payload, version: payload, digest: payload }, args: ['{{folder}}', payload], env: { [payload]: '{{token}}' }, confine: { write: ['{{folder}}', payload], network: true }, tags: [payload], risk: payload },
+});
+const foreign = ADDRESSES.slice(3).map((it) => new URL(it, 'https://evil.example').origin);
+/** As `innocent`, but what a person presses may lead to the pages that the catalogue names. */
+const innocentButLinks = (name) => innocent(name).catch((error) => {
+  assert.deepEqual(error.actual.found, [], name);
+  assert.ok(error.actual.over <= 0, `${name} is ${error.actual.over} px too wide`);
+  for (const it of error.actual.links) assert.ok(/^https?:/.test(it) && foreign.includes(new URL(it).origin), `${name}: ${it}`);
+});
+await page.route('**/admin/v1/catalog?*', (route) => route.fulfill({ json: { items: ALL.map(entry) } }));
+await page.setViewportSize({ width: 1440, height: 900 });
+for (const path of ['add', `add/${encodeURIComponent(MARKUP[0])}`, ...ALL.keys().filter((at) => at > 0).map((at) => `add/entry-${at}`)]) {
+  await root.move(path);
+  if (path !== 'add') await page.getByRole('region', { name: 'What it is allowed' }).waitFor();
+  await innocentButLinks(path);
+}
+await root.move('add/entry-1');
+await page.waitForFunction((sign) => document.body.innerText.includes(sign), SIGN);
+for (const it of await page.locator('main a[target]').all()) assert.equal(await it.getAttribute('rel'), 'noopener noreferrer');
+await root.move('add/~file');
+const mcpServers = Object.fromEntries(ALL.map((payload) => [payload, { url: payload, command: payload, args: [payload, '--token', payload], cwd: payload, headers: { [payload]: payload }, env: { [payload]: payload }, [payload]: payload }]));
+await page.getByLabel("Text of the client's file").fill(JSON.stringify({ mcpServers }));
+await page.getByText(`${ALL.length} servers in this file`).waitFor();
+await page.waitForFunction((sign) => document.querySelector('.found').innerText.includes(sign), SIGN);
+for (const box of (await page.locator('.found').getByRole('checkbox').all()).slice(0, 60)) await box.setChecked(!(await box.isChecked()));
+await innocentButLinks("a hostile client's file");
 await root.close();
 
 // What a user sees of the same in the portal, and what calls return: errors, SVG, HTML, links and widgets. All of it is text.

@@ -23,6 +23,7 @@ for (const face of ['console', 'portal']) {
     // The role that the provider gives decides what is shown.
     const menu = await page.locator('nav[aria-label="Screens"] a').allInnerTexts();
     assert.ok(menu.some((it) => it.includes('Audit log')), menu.join());
+    assert.ok(!menu.some((it) => it.includes('Add servers')), menu.join());
     assert.equal((await admin('root', 'GET', 'logins')).data.items.filter((it) => it.principal.includes('corp:alice')).length, 1);
   }
   // Another browser gets nothing for what the provider has answered this one, which alone can go on with it.

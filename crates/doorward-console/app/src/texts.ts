@@ -532,7 +532,7 @@ export const texts = {
     asProposal: 'Proposal',
     authentication: 'Authentication',
     authentications: {
-      nothing: 'None: it is open to everybody.',
+      nothing: 'It needs none.',
       key: 'A key of the service. In a proposal each caller stores their own; in the configuration file all callers share one.',
       login: 'Each user signs in at the service with their own account.',
     },
@@ -541,6 +541,7 @@ export const texts = {
     command: 'Or let the command line write it',
     commandName: 'the command',
     definition: 'Definition',
+    definitionOf: (name: string) => `Definition of ${name}`,
     difference: (name: string) => `What would change for ${name}`,
     digest: 'Digest',
     digestNote: 'The gateway starts the package only if it has this digest.',
@@ -588,7 +589,7 @@ export const texts = {
     steps: 'Then',
     stepsOf: {
       file: "Add it to 'servers' in the gateway's configuration file. The gateway applies the change at once.",
-      env: (name: string) => `Set ${name} in the gateway's environment.`,
+      env: (name: string) => `Set ${name} in the environment of the gateway, and restart it.`,
       lock: "Run 'doorward servers lock --config doorward.yaml', which downloads and verifies the package.",
       login: "Set 'store_key' and 'public_url'. Users then sign in at the service in the portal, under Connected accounts.",
     },

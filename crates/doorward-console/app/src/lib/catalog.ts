@@ -79,6 +79,12 @@ function filled(into: unknown, values: ReadonlyMap<string, string>): unknown {
   }));
 }
 
+/** The settings of an entry for people: the title of a parameter stands where its value is not known yet. */
+export function described(entry: Entry, given: Readonly<Record<string, string>>): Settings {
+  const values = entry.parameters.map((it): [string, string] => [it.name, given[it.name]?.trim() || `‹${it.title}›`]);
+  return filled(entry.server, new Map(values)) as Settings;
+}
+
 export interface Filled {
   /** The server's settings; what is missing or wrong is left out of them. */
   settings: Settings;
