@@ -130,10 +130,12 @@ class Restarted(Gateway):
 
 def as_read(binary, texts):
     """What the gateway reads in configuration files, or in those of clients, as one text."""
+    # What servers at which users log in require.
+    around = 'store_key: "a master key of at least thirty-two characters"\npublic_url: https://tools.example.com\n'
     with tempfile.TemporaryDirectory() as folder:
         files = [Path(folder) / f"{at}.{'json' if text.startswith('{') else 'yaml'}" for at, text in enumerate(texts)]
         for file, text in zip(files, texts):
-            file.write_text(text)
+            file.write_text(text if file.suffix == ".json" else around + text)
         return run(binary, "import", *files, "--output", "-")
 
 

@@ -58,9 +58,9 @@ await card('search').getByText('It refers to a secret').waitFor();
 assert.match(await definition('search'), /apiKey=\$\{env:SEARCH_APIKEY\}"/);
 const all = ['team wiki', 'code', 'search', 'db', 'files', 'old'];
 for (const name of all) {
+  for (const box of await card(name).getByRole('checkbox').all()) await box.uncheck();
   const asFile = card(name).getByRole('button', { name: 'Configuration file' });
   if (await asFile.count()) await asFile.click();
-  for (const box of await card(name).getByRole('checkbox').all()) await box.uncheck();
 }
 const whole = JSON.parse(file.replace(/^\/\/.*\n/, '').replace(/,(\s*})/g, '$1'));
 const kept = Object.fromEntries(all.map((name) => [name, whole.mcpServers[name]]));
