@@ -66,8 +66,15 @@ const worded = await records.allInnerTexts();
 assert.ok(worded.some((it) => it.includes('search_ticket')) && worded.every((it) => !it.includes('list_invoices')), worded.join('\n'));
 // Verified in front of whoever looks.
 await page.getByRole('link', { name: 'Verification' }).click();
-await page.getByRole('button', { name: 'Verify now' }).click();
-await vic.see('The audit log is intact');
+await vic.see("requires the action 'read_payloads'");
+await page.getByRole('button', { name: 'Let the gateway verify' }).click();
+await vic.see('These records are intact');
+const root = await Visitor.open(browser);
+await root.signIn('root', 'audit/verify');
+await root.page.getByRole('button', { name: 'Verify in this browser' }).click();
+await root.see('These records are intact');
+await root.see(/^Verified in .*, in this browser/);
+await root.close();
 
 // The keyboard leads everywhere: to screens, to servers and tools by name, through rows, and back.
 await vic.go('');

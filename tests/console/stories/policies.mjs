@@ -1,6 +1,6 @@
 // A policy from a draft with an error to one in force, and back.
 import assert from 'node:assert/strict';
-import { launch, said, until, Visitor } from '../browser.mjs';
+import { admin, launch, said, until, Visitor } from '../browser.mjs';
 
 const browser = await launch();
 const root = await Visitor.open(browser);
@@ -40,9 +40,10 @@ await root.confirm('Apply', 'Archives are closed for the year');
 await root.toast(/Version \d+ is in force/);
 await until('it is in force', async () => (await said('bob', 'tickets__archive_ticket', { id: '1' })) !== 'archive_ticket: done');
 
-// From the refused call to the policy, and from the policy to its calls.
-await root.go('audit?tool=archive_ticket');
-await page.getByRole('row').filter({ hasText: 'archive_ticket' }).nth(1).click();
+// From the refused call, which looks to its caller as if there were no such tool, to the policy, and from the policy to its calls.
+await until('it is recorded', async () => (await admin('root', 'GET', `audit?from=${Date.now() - 3_600_000}&tool=archive_ticket&decision=deny`)).data.items.length > 0);
+await root.go('audit?tool=archive_ticket&decision=deny');
+await page.getByRole('row').filter({ hasText: 'archive_ticket' }).first().click();
 await page.locator('dialog[open]').getByRole('link', { name: 'archives' }).click();
 await page.getByRole('heading', { name: 'archives' }).waitFor();
 await page.getByRole('link', { name: 'Calls that it decided' }).click();
