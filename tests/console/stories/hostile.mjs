@@ -137,7 +137,7 @@ await bob.signIn('bob');
 await innocent('the portal', bob);
 const portal = bob.page;
 for (const at of [0, 1, 5, 8, 11, 13]) {
-  await bob.move(`?tool=hostile__tool_${at}`);
+  await bob.move(`tools?tool=hostile__tool_${at}`);
   await portal.locator('dialog[open] .json').first().waitFor();
   await innocent(`the portal's tool ${at}`, bob);
 }

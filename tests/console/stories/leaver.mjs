@@ -14,7 +14,7 @@ const inConsole = await Visitor.open(browser);
 const inPortal = await Visitor.open(browser, { face: 'portal' });
 for (const it of [inConsole, inPortal]) it.expected.add(401).add(403);
 await inConsole.signIn('max', 'live');
-await inPortal.signIn('max');
+await inPortal.signIn('max', 'tools');
 await inPortal.page.getByRole('row').filter({ hasText: 'tickets__search_ticket' }).first().waitFor();
 
 // An administrator finds them, and ends everything.

@@ -62,7 +62,7 @@ for (const client of clients) {
 const screens = await page.locator('nav[aria-label="Screens"] a').evaluateAll((all) => all.map((it) => it.getAttribute('href').replace(/^\/portal\//, '')));
 assert.ok(['', 'connect', 'playground', 'account'].every((it) => screens.includes(it)), screens.join());
 const found = [];
-for (const screen of [...screens, '?tool=calendar__create_event', 'playground/calendar__create_event', 'no-such-page']) {
+for (const screen of [...screens, 'tools?tool=calendar__create_event', 'playground/calendar__create_event', 'no-such-page']) {
   await bob.move(screen);
   if (screen === 'connect') {
     await page.getByText('claude mcp add').first().waitFor();
