@@ -233,6 +233,7 @@ def main():
     parser.add_argument("--gateway", help="the binary; built when absent")
     parser.add_argument("--only", choices=STORIES, action="append", help="these stories alone")
     parser.add_argument("--application", help="built files to use instead of those in the binary, while the application is changed")
+    parser.add_argument("--thorough", action="store_true", help="every view of every screen, and every entry of the catalogue")
     parser.add_argument("--screenshots", help="a folder for pictures of the screens, as docs/console.md shows them")
     parser.add_argument("--looks", help="a folder for pictures of every screen, wide and narrow, light and dark, to be looked at")
     options = parser.parse_args()
@@ -241,6 +242,8 @@ def main():
     peers = install_browser()
     common = {"chromium": chromium, "application": options.application and str(Path(options.application).resolve())}
     common |= {name: getattr(options, name) and str(Path(getattr(options, name)).resolve()) for name in ("screenshots", "looks")}
+
+    common["thorough"] = options.thorough
 
     with running() as (folder, processes):
 
