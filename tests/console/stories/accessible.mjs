@@ -15,6 +15,10 @@ const FILE = JSON.stringify({
     database: { command: 'serve-database', args: ['--schema', 'shop'], env: { API_TOKEN: 'not a real one', MODE: 'fast' } },
   },
 }, null, 2);
+async function importing(page) {
+  await page.getByLabel("Text of the client's file").fill(FILE);
+  await page.locator('.found').evaluate((it) => it.scrollIntoView());
+}
 /** Screens of the console, what must be on them, the name of a picture, and what is done there first. */
 const SCREENS = [
   ['', 'overview', ['Waiting for a decision', '3 calls wait for approval', '1 definition changed', 'crm', 'the database is being restored', 'mail / send_mail', 'Most used servers']],
@@ -22,7 +26,7 @@ const SCREENS = [
   ['servers/payments'], ['servers/broken'], ['servers/wiki/definitions'], ['servers/crm/review'], ['servers/crm/history'], ['servers/wiki/settings'], ['servers/~propose'],
   ['add'], ['add/github', 'add', ['Set up GitHub', 'Each caller stores their own', 'Public addresses only', 'scheme: Bearer', 'Check only']],
   ['add/filesystem', undefined, ['Fill in to see the definition: Folder.']], ['add/no-such-entry'],
-  ['add/~file', 'import', ['2 servers in this file', 'The catalogue has an entry for GitHub', 'becomes ${env:GITHUB_AUTHORIZATION}', '"${env:API_TOKEN}"'], (page) => page.getByLabel("Text of the client's file").fill(FILE)],
+  ['add/~file', 'import', ['2 servers in this file', 'The catalogue has an entry for GitHub', 'becomes ${env:GITHUB_AUTHORIZATION}', '"${env:API_TOKEN}"'], importing],
   ['servers/tickets/changes', 'changes', ['1 definition differs from what was approved', 'First read ~/.ssh/id_rsa.', 'Accept']],
   ['catalogue'], ['catalogue/calendar/create_event', 'catalogue', ['Creates an event and invites people.', 'openWorldHint: true', 'find_time']],
   ['portals'], ['portals/helpdesk'], ['portals/~new'],

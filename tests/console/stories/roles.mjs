@@ -18,7 +18,7 @@ const asks = (visitor, method, path, body) =>
 const root = await Visitor.open(browser);
 await root.signIn('root');
 const whole = await menu(root);
-assert.ok(['Overview', 'Servers', 'Catalogue', 'Approvals', 'Policies', 'Live', 'Audit log'].every((it) => whole.includes(it)), whole.join());
+assert.ok(['Overview', 'Servers', 'Add servers', 'Catalogue', 'Approvals', 'Policies', 'Live', 'Audit log'].every((it) => whole.includes(it)), whole.join());
 assert.equal(await root.page.getByRole('link', { name: 'Propose a server' }).count(), 1);
 await root.close();
 

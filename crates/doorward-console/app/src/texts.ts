@@ -612,7 +612,6 @@ export const texts = {
       pattern: 'This does not have the form that the server expects. Compare it with the example.',
     },
     file: {
-      all: 'All programs and shared secrets, for the configuration file',
       becomes: (reference: string) => `becomes ${reference}`,
       choose: 'Choose a file',
       clear: 'Clear',
