@@ -624,7 +624,7 @@ export const texts = {
       known: (title: string) => `The catalogue has an entry for ${title}, with an exact version, digest and sandbox where it runs here.`,
       knownLink: 'Use the entry instead',
       label: "Text of the client's file",
-      local: 'The file is read in this browser. Nothing of it is sent until you propose a server, and secrets are not sent even then.',
+      local: 'The file is read in this browser. Nothing of it is sent until you propose a server, and what is marked as a secret is not sent even then.',
       off: 'The client has it turned off.',
       secret: (what: string) => `${what} is a secret`,
       through: 'It goes through Doorward already.',
