@@ -202,7 +202,7 @@ mod tests {
         let cut = first_words(&sentences);
         assert!(cut.ends_with("one. …") && cut.chars().count() <= LONGEST, "{cut}");
         let words = "word ".repeat(200);
-        assert!(first_words(&words).ends_with("word …"), "{}", first_words(&words));
+        assert!(first_words(&words).ends_with("word…"), "{}", first_words(&words));
         for text in ["漢字".repeat(400), "é".repeat(1_000), "文。".repeat(300)] {
             assert!(first_words(&text).chars().count() <= LONGEST + 1);
         }

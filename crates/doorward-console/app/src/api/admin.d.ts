@@ -1824,9 +1824,67 @@ export interface components {
             describe?: {
                 [key: string]: string;
             };
+            /** @description Parameters of tools that are fixed, hidden, set by default or described anew, by `server/name` and path. */
+            parameters?: {
+                [key: string]: {
+                    [key: string]: components["schemas"]["ParameterRule"];
+                };
+            };
+            /** @description Shorter definitions and results. */
+            compact?: components["schemas"]["CompactSettings"] | null;
+            /** @description How tools are offered to clients. */
+            discovery?: components["schemas"]["Discovery"];
+            /** @description Tools that are listed although clients search for all others, by `server/name` as the servers have it. */
+            favorites?: string[];
             /** @description OAuth scopes that a token must have to use the portal. */
             scopes?: string[];
         };
+        /**
+         * @description What happens to a parameter of a tool. Exactly one of `fix`, `hide` and `default`, or `describe`, which can be
+         *     combined with `default`.
+         */
+        ParameterRule: {
+            /** @description The value in every call. Callers neither see nor set the parameter. */
+            fix?: unknown;
+            /** @description Callers neither see nor set the parameter, and no value is sent. */
+            hide?: boolean;
+            /** @description The value where a caller gives none. */
+            default?: unknown;
+            /** @description Another description. */
+            describe?: string | null;
+        };
+        /** @description Shorter definitions and results of tools, for models. Nothing is left out unless it is set here. */
+        CompactSettings: {
+            /**
+             * Format: uint
+             * @description Longest description of a tool or parameter, in characters. Longer ones end with a sentence if possible.
+             */
+            descriptions?: number | null;
+            /** @description What to leave out of schemas. */
+            drop?: components["schemas"]["Dropped"][];
+            /** @description Longest results. Structured content that has an output schema is never cut. */
+            results?: components["schemas"]["ResultCuts"] | null;
+        };
+        /** @description A part of a schema that a model can do without. */
+        Dropped: ("examples" | "defaults" | "titles") | "repetitions";
+        /** @description How results of tools are cut. Clients read on with the tool `read_more`. */
+        ResultCuts: {
+            /** @description Most bytes of a text. */
+            bytes?: components["schemas"]["ByteSize"] | null;
+            /**
+             * Format: uint
+             * @description Most items of the longest array of a JSON text.
+             */
+            items?: number | null;
+            /** @description Fields of a JSON text that are shown first, such as `items[].name`. */
+            fields?: string[];
+            /** @description Write arrays of like objects as tables where that is shorter. */
+            tables?: boolean;
+        };
+        /** @description A size in bytes, such as 4MiB. */
+        ByteSize: string;
+        /** @description How tools are offered to clients. */
+        Discovery: "full" | "search";
         /** @description Users, agents, service accounts, teams and tenants. */
         Directory: {
             users?: {
