@@ -43,6 +43,11 @@ pub struct Offers {
 }
 
 impl Discovering {
+    /// Whether it lists the tools by which others are found, in the place of these.
+    pub fn is_short_list(&self) -> bool {
+        matches!(self, Self::List(Offers { search: true, .. }))
+    }
+
     /// The tool that the client has called; `None` for a list.
     pub fn tool(&self) -> Option<&'static str> {
         match self {

@@ -12,7 +12,7 @@ mod authorization;
 pub mod billing;
 pub mod call;
 pub mod delegated;
-mod discovery;
+pub mod discovery;
 pub mod endpoint;
 pub mod exchange;
 pub mod gateway;

@@ -129,7 +129,7 @@ impl Selection {
         }
         let id = format!("{server}/{own}");
         let rules = self.rules.get(&id)?;
-        let schema = schema.map(Value::to_bytes).unwrap_or_else(|| Bytes::from_static(b"{}"));
+        let schema = schema.map_or_else(|| Bytes::from_static(b"{}"), Value::to_bytes);
         if let Some((of, tool)) = self.adapted.lock().get(&id)
             && *of == schema
         {

@@ -143,9 +143,9 @@ pub async fn extended(door: &Door) -> Result<Reply, Fail> {
                 |name: &str| tool.definition.string(name).filter(|text| !text.trim().is_empty());
             let server = tool.id.split('/').next().unwrap_or_default().to_owned();
             Skill {
-                name: text("title").map_or_else(|| tool.name.clone(), |title| title.into_owned()),
+                name: text("title").map_or_else(|| tool.name.clone(), std::borrow::Cow::into_owned),
                 description: text("description")
-                    .map_or_else(|| format!("The tool {}", tool.id), |text| text.into_owned()),
+                    .map_or_else(|| format!("The tool {}", tool.id), std::borrow::Cow::into_owned),
                 tags: vec![server],
                 examples: vec![json!({ "tool": tool.id, "arguments": {} }).to_string()],
                 id: tool.id,

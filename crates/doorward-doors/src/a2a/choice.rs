@@ -19,7 +19,7 @@ const MOST_BYTES: usize = 256 << 10;
 pub enum Choice {
     /// The tool, as `server/tool`, with its arguments.
     Call(String, Object),
-    Ask(Outcome),
+    Ask(Box<Outcome>),
 }
 
 pub async fn choose(visit: &Visit, text: &str) -> Result<Choice, Fail> {
@@ -33,7 +33,7 @@ pub async fn choose(visit: &Visit, text: &str) -> Result<Choice, Fail> {
         arguments.set(&name, text);
         return Ok(Choice::Call(only.id, arguments));
     }
-    Ok(Choice::Ask(ask(search(visit, &snapshot, text, HITS).await)))
+    Ok(Choice::Ask(Box::new(ask(search(visit, &snapshot, text, HITS).await))))
 }
 
 /// Asks which tool to call.

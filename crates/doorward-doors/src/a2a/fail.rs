@@ -102,7 +102,7 @@ pub fn body_of(text: bytes::Bytes, asked: &Asked) -> Response<Body> {
 }
 
 /// The store fails.
-pub fn unavailable(error: doorward_store::Error) -> Fail {
+pub fn unavailable(error: &doorward_store::Error) -> Fail {
     tracing::warn!(%error, "tasks of A2A cannot be stored");
     Error::new(ErrorKind::Unavailable, "The database of tasks is unavailable. Try again later")
         .into()

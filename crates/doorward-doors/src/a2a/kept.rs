@@ -158,13 +158,10 @@ impl Door {
                 _ => None,
             }
         });
-        let (mut task, next) = match read {
-            Some(read) => read,
-            None => {
-                let mut task = Task::new(row.id.clone(), row.id.clone(), TaskState::Failed);
-                failed(&mut task, UNREADABLE, row.updated);
-                return Kept { row, task, next: None };
-            }
+        let Some((mut task, next)) = read else {
+            let mut task = Task::new(row.id.clone(), row.id.clone(), TaskState::Failed);
+            failed(&mut task, UNREADABLE, row.updated);
+            return Kept { row, task, next: None };
         };
         if row.state == AgentTaskState::Lost {
             failed(&mut task, LOST, row.updated);
@@ -176,7 +173,11 @@ impl Door {
     /// A task of the caller at this portal.
     pub async fn kept(&self, id: &str) -> Result<Kept, Fail> {
         let (owner, portal) = (&self.owner, self.visit.portal.name());
-        let row = self.store.agent_task(id, owner, portal, now()).await.map_err(unavailable)?;
+        let row = self
+            .store
+            .agent_task(id, owner, portal, now())
+            .await
+            .map_err(|error| unavailable(&error))?;
         let row = row.ok_or_else(doorward_a2a::Error::task_not_found)?;
         Ok(self.open(row))
     }

@@ -100,7 +100,7 @@ fn data_part(data: &Value, field: &str) -> Result<Intent, Error> {
     let inner = |name: &str| match object.get(name).filter(|it| !it.is_null()) {
         None => Ok(None),
         Some(value) => match value.as_object() {
-            Some(object) => Ok(Some(with_integers(&object.into_owned()))),
+            Some(object) => Ok(Some(with_integers(&object))),
             None => Err(invalid(&format!("{field}.{name}"), "must be an object")),
         },
     };

@@ -33,7 +33,7 @@ struct Begun {
 /// What a message leads to.
 enum Step {
     Run(Box<Job>, Box<Ready>),
-    Ask(Outcome),
+    Ask(Box<Outcome>),
 }
 
 pub async fn send(door: &Arc<Door>, sent: SendMessage) -> Result<Reply, Fail> {
@@ -93,15 +93,12 @@ async fn new(door: &Arc<Door>, message: Message, intent: Intent) -> Result<Begun
             return Err(invalid("message.taskId", "is required with 'inputResponses'").into());
         }
     };
-    let random = || {
-        let why = "The random number generator failed";
-        random_id().map_err(|_| Fail::from(Error::new(ErrorKind::Internal, why)))
-    };
+    let failed = |_| Error::new(ErrorKind::Internal, "The random number generator failed");
     let context = match &message.context_id {
         Some(context) => context.clone(),
-        None => random()?,
+        None => random_id().map_err(failed)?,
     };
-    let mut task = Task::new(random()?, context, TaskState::Working);
+    let mut task = Task::new(random_id().map_err(failed)?, context, TaskState::Working);
     task.status.timestamp = timestamp();
     take(&mut task, message);
     show(door, task, step, None).await
@@ -192,7 +189,8 @@ async fn show(
                 Runner { door: door.clone(), job: *job, live: live.clone(), registered, version };
             door.visit.gateway.shared.tasks.spawn(runner.run(*ready));
         }
-        Step::Ask(Outcome { state, message, artifact }) => {
+        Step::Ask(outcome) => {
+            let Outcome { state, message, artifact } = *outcome;
             let ended = live.with(state, message, artifact, None);
             store(door, &ended.task, Some(&Next::Choice), before).await?;
             live.show(ended);
@@ -222,7 +220,7 @@ async fn store(
             "The task has changed meanwhile. Get it again",
         ),
     };
-    match stored.map_err(unavailable)? {
+    match stored.map_err(|error| unavailable(&error))? {
         true => Ok(()),
         false => Err(Error::new(kind, why).into()),
     }

@@ -60,7 +60,8 @@ pub async fn list(door: &Door, list: &ListTasks) -> Result<Reply, Fail> {
         // One more tells whether there is another page.
         limit: size + 1,
     };
-    let (mut rows, total) = door.store.agent_tasks(&filter, now()).await.map_err(unavailable)?;
+    let (mut rows, total) =
+        door.store.agent_tasks(&filter, now()).await.map_err(|error| unavailable(&error))?;
     let has_more = rows.len() > size as usize;
     rows.truncate(size as usize);
     let token = rows
@@ -139,7 +140,7 @@ async fn cancel_stored(door: &Door, kept: Kept) -> Result<Reply, Fail> {
     task.status =
         TaskStatus { state: TaskState::Canceled, timestamp: timestamp(), ..TaskStatus::default() };
     let to = door.row(&task, None, row.version);
-    if !door.store.change_agent_task(&to).await.map_err(unavailable)? {
+    if !door.store.change_agent_task(&to).await.map_err(|error| unavailable(&error))? {
         let why = "The task has changed meanwhile. Get it again";
         return Err(Error::new(ErrorKind::TaskNotCancelable, why).into());
     }

@@ -7,9 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_functions::{Dialect, Tool};
 use doorward_gateway::call::{Events, Portal, Protocol, Reply};
+use doorward_gateway::discovery::Discovering;
 use doorward_identity::exposed::merged_name;
 use doorward_identity::seal::sha256;
-use doorward_mcp::{Object, method};
+use doorward_mcp::{Object, Value, method};
 use doorward_search::MAX_LIMIT;
 use doorward_store::hex;
 use doorward_upstream::catalog::{Snapshot, TOOLS};
@@ -104,16 +105,30 @@ fn abilities(protocol: Protocol) -> Abilities {
     if protocol == Protocol::Functions { Abilities::None } else { Abilities::Input }
 }
 
-/// Whether the caller may list tools: decided, limited and recorded like any other request for a list.
-pub async fn admit(visit: &Visit, protocol: Protocol) -> Result<(), Box<Problem>> {
+/// Whether the caller may list tools: decided, limited and recorded like any other request for a list. Where tools are found
+/// by search, returns the short list that a model gets; a program gets all.
+pub async fn admit(visit: &Visit, protocol: Protocol) -> Result<Option<Vec<Listed>>, Box<Problem>> {
     let (abilities, of) = (abilities(protocol), method::TOOLS_LIST);
     let ready = visit.call(protocol, abilities, false, of, Object::new(), None)?;
     visit.admit(&ready.call)?;
+    let discovering = ready.call.notes.discovering.as_deref();
+    let is_short = discovering.is_some_and(Discovering::is_short_list);
     match Box::pin(run(visit, ready.call, Events::ignored(), Abilities::None)).await {
-        Ok(Reply::Result(_)) => Ok(()),
+        Ok(Reply::Result(result)) => Ok(is_short.then(|| short(&result))),
         Ok(_) => Err(Box::new(Problem::nothing_here())),
         Err(refusal) => Err(Box::new(Problem::of_refusal(&refusal, "", ""))),
     }
+}
+
+/// The tools of a result, as they are.
+fn short(result: &Object) -> Vec<Listed> {
+    let tools = result.get("tools").and_then(Value::as_array).unwrap_or_default();
+    let listed = tools.iter().filter_map(|tool| {
+        let definition = tool.as_object()?.into_owned();
+        let name = definition.string("name")?.into_owned();
+        Some(Listed { position: 0, id: name.clone(), name, definition })
+    });
+    listed.collect()
 }
 
 pub async fn get(visit: Visit, query: Option<&str>) -> Answered {
@@ -130,10 +145,11 @@ pub async fn get(visit: Visit, query: Option<&str>) -> Answered {
         return Err(wrong("strict", "is for the formats 'openai' and 'openai-responses'"));
     }
     let protocol = if dialect == Dialect::Mcp { Protocol::Rest } else { Protocol::Functions };
-    admit(&visit, protocol).await?;
-    let tools = match query.q.as_deref().filter(|q| !q.trim().is_empty()) {
-        Some(q) => search(&visit, &snapshot(&visit, protocol).await?, q, MAX_LIMIT).await,
-        None => all(&visit, protocol, |_, _| true).await?,
+    let short = admit(&visit, protocol).await?.filter(|_| protocol == Protocol::Functions);
+    let tools = match (query.q.as_deref().filter(|q| !q.trim().is_empty()), short) {
+        (Some(q), _) => search(&visit, &snapshot(&visit, protocol).await?, q, MAX_LIMIT).await,
+        (None, Some(short)) => short,
+        (None, None) => all(&visit, protocol, |_, _| true).await?,
     };
     let start = match &query.cursor {
         None => 0,

@@ -1,6 +1,7 @@
 //! Stage: cuts long results, where a portal wants it, after everything else has seen the whole. What is cut can be read on
 //! with the tool `read_more`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use doorward_cache::rest::{Owner, Rests};
@@ -48,7 +49,7 @@ impl Cutting {
         let mut has_changed = false;
         for block in before {
             let text = block.as_object().filter(|it| it.string("type").as_deref() == Some("text"));
-            let text = text.and_then(|block| block.string("text").map(|text| text.into_owned()));
+            let text = text.and_then(|block| block.string("text").map(Cow::into_owned));
             let Some(text) = text else {
                 content.push(block);
                 continue;
@@ -59,7 +60,7 @@ impl Cutting {
                 continue;
             }
             has_changed = true;
-            let mut block = block.as_object().map(std::borrow::Cow::into_owned).unwrap_or_default();
+            let mut block = block.as_object().map(Cow::into_owned).unwrap_or_default();
             block.set("text", shown.as_str());
             content.push(Value::Object(block));
             content.extend(mark.map(|mark| text_block(&mark)));

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::rest::Rest;
 use crate::support::client::{Answer, Handshake, Modern};
 use crate::support::hostile::{Era, said, scripted};
 use crate::support::{Gateway, doorward, folder, wait_for};
@@ -74,6 +75,27 @@ fn three_tools_and_the_favorites_are_listed_and_all_are_callable() {
         let through = json!({ "name": "sum", "arguments": { "a": 1, "b": 2 } });
         assert_eq!(session.call(3, "call_tool", through).text(), "3", "{revision}");
     }
+}
+
+#[test]
+fn models_that_call_functions_search_as_well() {
+    let gateway = Gateway::start(CONFIG);
+    let rest = Rest::at(&gateway, "found");
+    let listed = rest.get("/tools?format=anthropic").json();
+    let tools = listed["tools"].as_array().unwrap().iter();
+    let names: Vec<&str> = tools.map(|tool| tool["name"].as_str().unwrap()).collect();
+    assert_eq!(names, [&["sum"], &OWN[..]].concat());
+    let call = |name: &str, input: Value| {
+        let call = json!({ "type": "tool_use", "id": "1", "name": name, "input": input });
+        let answer = rest.post("/tools/execute", call).json();
+        answer["results"][0]["content"][0]["text"].as_str().unwrap().to_owned()
+    };
+    let found = call("search_tools", json!({ "query": "adds numbers" }));
+    assert!(found.contains("\"name\":\"sum\""), "{found}");
+    let through = json!({ "name": "sum", "arguments": { "a": 1, "b": 2 } });
+    assert_eq!(call("call_tool", through), "3");
+    // A program gets all.
+    assert!(rest.get("/tools").json()["tools"].as_array().unwrap().len() > 4);
 }
 
 #[test]

@@ -48,6 +48,7 @@ const PORTALS: &str = include_str!("../../../../docs/portals.md");
 const REST: &str = include_str!("../../../../docs/rest.md");
 const FUNCTIONS: &str = include_str!("../../../../docs/function-calling.md");
 const REGISTRY: &str = include_str!("../../../../docs/registry.md");
+const SEARCH: &str = include_str!("../../../../docs/search.md");
 const SERVERS: &str = "servers: {tickets: {sample: true}, mail: {sample: true}}";
 
 fn blocks(page: &'static str, language: &str) -> Vec<&'static str> {
@@ -242,6 +243,14 @@ fn the_page_on_portals_works() {
         Reader::new(&format!("{SERVERS}\nportals: {{support: {{servers: [tickets]}}}}"));
     reader.key = reader.gateway.key(&["--user", "root", "--admin"]);
     assert_eq!(reader.read(PORTALS), 3);
+}
+
+#[test]
+fn the_page_on_search_works() {
+    let mut reader = Reader::new(SERVERS);
+    assert_eq!(reader.read(SEARCH), 1);
+    let search = blocks(SEARCH, "sh")[0];
+    assert!(reader.run(search).contains("tickets__add"));
 }
 
 #[test]
@@ -445,6 +454,7 @@ fn the_examples_are_what_they_seem() {
         POLICIES,
         PORTAL,
         PORTALS,
+        SEARCH,
         CREDENTIALS,
     ];
     for page in pages.into_iter().chain([
