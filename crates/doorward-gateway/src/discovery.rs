@@ -14,52 +14,9 @@ use doorward_upstream::catalog::{Snapshot, TOOLS};
 
 use crate::access::targets::is_write;
 use crate::call::{Asks, Call, CallError, Portal};
+use crate::discovering::{Discovering, Offers};
 use crate::gateway::Gateway;
-use crate::pipeline::cut::Cutting;
-
-/// What a call has to do with the search for tools.
-#[derive(Debug)]
-pub enum Discovering {
-    /// It lists tools, where not all are listed, or others as well.
-    List(Offers),
-    Search(Search),
-    /// It asks for the definitions of tools, by name.
-    Details(Vec<String>),
-    /// It reads on in a result that was cut.
-    ReadMore(String),
-    /// It calls another tool.
-    Call,
-    /// Its arguments are wrong.
-    Invalid(Box<Mismatches>),
-}
-
-/// Which tools of its own the gateway offers.
-#[derive(Debug, Clone, Copy)]
-pub struct Offers {
-    /// Those that find others, in the place of all others.
-    search: bool,
-    /// The one that reads on in a result.
-    read_more: bool,
-}
-
-impl Discovering {
-    /// Whether it lists the tools by which others are found, in the place of these.
-    pub fn is_short_list(&self) -> bool {
-        matches!(self, Self::List(Offers { search: true, .. }))
-    }
-
-    /// The tool that the client has called; `None` for a list.
-    pub fn tool(&self) -> Option<&'static str> {
-        match self {
-            Self::Search(_) => Some(doorward_discovery::SEARCH),
-            Self::Details(_) => Some(doorward_discovery::DETAILS),
-            Self::ReadMore(_) => Some(doorward_discovery::READ_MORE),
-            Self::Call => Some(doorward_discovery::CALL),
-            // Its record names it as what was called.
-            Self::List(_) | Self::Invalid(_) => None,
-        }
-    }
-}
+use crate::pipeline::cut::cutting;
 
 impl Gateway {
     /// A call, as a door has received it. Of `call_tool`, it is the call of the tool that is named.
@@ -68,7 +25,7 @@ impl Gateway {
         if matches!(method, method::TOOLS_CALL | method::TOOLS_LIST) {
             let offers = Offers {
                 search: self.discovery(&call) == Discovery::Search,
-                read_more: Cutting::of(self, &call).is_some(),
+                read_more: cutting(self, &call).is_some(),
             };
             if offers.search || offers.read_more {
                 self.discover_tools(&mut call, offers);
@@ -136,7 +93,7 @@ pub async fn answer(
     match call.notes.discovering.as_deref() {
         Some(Discovering::Search(search)) => Ok(find(snapshot, search).await),
         Some(Discovering::Details(names)) => Ok(details(snapshot, names)),
-        Some(Discovering::ReadMore(cursor)) => Ok(match Cutting::of(gateway, call) {
+        Some(Discovering::ReadMore(cursor)) => Ok(match cutting(gateway, call) {
             Some(cutting) => cutting.read_more(cursor),
             None => return Err(RpcError::invalid_params("Results are no longer cut here").into()),
         }),

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use doorward_functions::{Dialect, Tool};
 use doorward_gateway::call::{Events, Portal, Protocol, Reply};
-use doorward_gateway::discovery::Discovering;
+use doorward_gateway::discovering::Discovering;
 use doorward_identity::exposed::merged_name;
 use doorward_identity::seal::sha256;
 use doorward_mcp::{Object, Value, method};

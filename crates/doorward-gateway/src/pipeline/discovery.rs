@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::call::{Call, CallError, Events};
-use crate::discovery::Discovering;
+use crate::discovering::Discovering;
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 

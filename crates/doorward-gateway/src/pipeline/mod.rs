@@ -13,7 +13,7 @@ pub mod cache_lookup;
 pub mod checked;
 mod checks;
 mod coercion;
-pub mod cut;
+pub(crate) mod cut;
 mod discovery;
 mod dispatch;
 mod flow;

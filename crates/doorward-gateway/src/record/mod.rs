@@ -8,7 +8,7 @@ use doorward_store::{hex, written_at};
 
 use crate::access::targets;
 use crate::call::Call;
-use crate::discovery::Discovering;
+use crate::discovering::Discovering;
 use crate::gateway::Gateway;
 use doorward_config::{AuditSettings, PayloadSettings, RecordClass, ToolSettings};
 use doorward_identity::identity::Principal;
