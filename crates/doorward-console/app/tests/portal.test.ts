@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { contains, like, lines, tick, type Choice } from '../src/lib/portal';
+import { contains, like, lines, tick, type Choice, unknown } from '../src/lib/portal';
 
 const choice = (of: Partial<Choice> = {}): Choice => ({ servers: [], tools: [], tags: [], except: [], ...of });
 const mail = { server: 'mail', name: 'send', tags: ['office'] };
@@ -26,4 +26,9 @@ describe('what a portal contains', () => {
     expect(contains(tick(both, mail, true), mail)).toBe(true);
   });
   it('is written by lines', () => expect(lines(' a \n\nb\na')).toEqual(['a', 'b']));
+});
+
+it('keeps settings that the form has no field for', () => {
+  const settings = { servers: ['a'], discovery: 'search', parameters: { 'a/b': { c: { fix: 1 } } }, compact: { descriptions: 9 } };
+  expect(unknown(settings)).toEqual({ parameters: settings.parameters, compact: settings.compact });
 });

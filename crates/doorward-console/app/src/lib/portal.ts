@@ -44,3 +44,10 @@ export function tick(choice: Choice, tool: Tool, wanted: boolean): Choice {
 }
 
 export const lines = (text: string): string[] => [...new Set(text.split('\n').map((it) => it.trim()).filter(Boolean))];
+
+/** The settings that the form has a field for. */
+const FIELDS = ['description', 'instructions', 'servers', 'tools', 'prompts', 'resources', 'tags', 'except', 'rename', 'describe', 'scopes', 'discovery', 'favorites'];
+
+/** What a portal's settings have beside these: whoever saves the form must not lose it. */
+export const unknown = <T extends object>(settings: T): Partial<T> =>
+  Object.fromEntries(Object.entries(settings).filter(([key]) => !FIELDS.includes(key))) as Partial<T>;
