@@ -77,7 +77,7 @@ portals:
         filter.owner: {{hide: true}}
   secret: {{tools: ['s/find'], parameters: {{s/find: {{project: {{fix: secret}}}}}}}}
   broken: {{tools: ['s/find'], parameters: {{s/find: {{nothing.there: {{fix: 1}}}}}}}}
-audit: {{payloads: {{default: {{arguments: true}}}}, reads: before}}
+audit: {{payloads: {{'s/*': {{arguments: true}}}}, reads: before}}
 ",
         server.url()
     );
