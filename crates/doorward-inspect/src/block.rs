@@ -37,7 +37,7 @@ mod tests {
         #[test]
         fn each_bit_is_the_kind_of_its_byte(bytes in proptest::collection::vec(any::<u8>(), 0..130), at in 0usize..140) {
             let mut kinds = [0; 256];
-            for (kind, byte) in kinds.iter_mut().zip(0u8..) {
+            for (kind, byte) in kinds.iter_mut().zip(0u8..=255) {
                 *kind = byte.wrapping_mul(37);
             }
             let planes: [u64; 8] = planes(&bytes, at, &kinds);
