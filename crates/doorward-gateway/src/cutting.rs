@@ -12,7 +12,7 @@ use doorward_mcp::{Object, Value};
 /// How the result of a call is cut.
 #[derive(Debug, Clone)]
 pub struct Cutting {
-    rules: ResultRules,
+    rules: Arc<ResultRules>,
     owner: Owner,
     rests: Arc<Rests>,
     /// How many bytes of the result were left out.
@@ -20,7 +20,7 @@ pub struct Cutting {
 }
 
 impl Cutting {
-    pub fn new(rules: ResultRules, owner: Owner, rests: Arc<Rests>) -> Self {
+    pub fn new(rules: Arc<ResultRules>, owner: Owner, rests: Arc<Rests>) -> Self {
         Self { rules, owner, rests, left_out: 0 }
     }
 

@@ -13,7 +13,7 @@ use doorward_schema::Mismatches;
 use doorward_upstream::catalog::{Snapshot, TOOLS};
 
 use crate::access::targets::is_write;
-use crate::call::{Asks, Call, CallError, Portal};
+use crate::call::{Asks, Call, CallError};
 use crate::discovering::{Discovering, Offers};
 use crate::gateway::Gateway;
 use crate::pipeline::cut::cutting;
@@ -23,24 +23,17 @@ impl Gateway {
     pub fn call(&self, asks: Asks, method: &str, params: Object) -> Box<Call> {
         let mut call = Call::new(asks, method, params);
         if matches!(method, method::TOOLS_CALL | method::TOOLS_LIST) {
+            let portal = self.selection(&call.portal);
+            let of_portal = || portal.as_ref().map(|portal| portal.settings.discovery);
             let offers = Offers {
-                search: self.discovery(&call) == Discovery::Search,
-                read_more: cutting(self, &call).is_some(),
+                search: call.discovery.or_else(of_portal) == Some(Discovery::Search),
+                read_more: portal.as_ref().is_some_and(|portal| portal.cuts.is_some()),
             };
             if offers.search || offers.read_more {
                 self.discover_tools(&mut call, offers);
             }
         }
         call
-    }
-
-    fn discovery(&self, call: &Call) -> Discovery {
-        call.discovery.unwrap_or_else(|| match &call.portal {
-            Portal::Named(name) => {
-                self.portal(name).map(|portal| portal.settings.discovery).unwrap_or_default()
-            }
-            Portal::Merged | Portal::Server(_) => Discovery::Full,
-        })
     }
 
     fn discover_tools(&self, call: &mut Call, offers: Offers) {
@@ -119,10 +112,7 @@ fn list(
     if call.params.get("cursor").is_some_and(|cursor| !cursor.is_null()) {
         return Err(RpcError::invalid_params("'cursor' is not one of this list's").into());
     }
-    let portal = match &call.portal {
-        Portal::Named(name) => gateway.portal(name),
-        Portal::Merged | Portal::Server(_) => None,
-    };
+    let portal = gateway.selection(&call.portal);
     let is_favorite = |server: &str, own: &str| {
         let favorites = portal.iter().flat_map(|portal| &portal.settings.favorites);
         let id = format!("{server}/{own}");

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use doorward_compact::parameters::{self, Adapted, Rule};
-use doorward_compact::{schemas, shorten};
+use doorward_compact::results::ResultRules;
+use doorward_compact::schemas::{self, SchemaRules};
+use doorward_compact::shorten;
 use doorward_mcp::uri::{self, Readings};
 use doorward_mcp::{Object, Value};
 use doorward_policy::{Target, TargetKind};
 
-use doorward_config::{PortalSettings, parameter_rules};
+use doorward_config::{CompactSettings, PortalSettings, parameter_rules};
 use doorward_core::pattern::Pattern;
 use parking_lot::Mutex;
 
@@ -36,6 +38,10 @@ pub struct Selection {
     rules: BTreeMap<String, Vec<Rule>>,
     /// The schemas that were adapted by them.
     adapted: Mutex<HashMap<String, (Bytes, Tool)>>,
+    /// How schemas are shortened, if they are.
+    shortens: Option<SchemaRules>,
+    /// How results are cut, if they are.
+    pub cuts: Option<Arc<ResultRules>>,
 }
 
 /// A tool whose parameters the portal changes; `None` if its schema does not fit the rules.
@@ -53,7 +59,11 @@ impl Selection {
         let renamed = renamed.collect();
         let rules = settings.parameters.iter();
         let rules = rules.map(|(id, rules)| (id.clone(), parameter_rules(rules))).collect();
-        Arc::new(Self { settings, declared, renamed, rules, adapted: Mutex::default() })
+        let compact = settings.compact.as_ref();
+        let shortens = compact.map(CompactSettings::schema_rules);
+        let cuts = compact.and_then(CompactSettings::result_rules).map(Arc::new);
+        let adapted = Mutex::default();
+        Arc::new(Self { settings, declared, renamed, rules, adapted, shortens, cuts })
     }
 
     /// Whether a target is in the portal; a URI in every form in which a server may read it.
@@ -159,14 +169,13 @@ impl Selection {
             Some(None) => return false,
         }
         self.dress(server, own, item);
-        let Some(compact) = &self.settings.compact else { return true };
-        let rules = compact.schema_rules();
+        let Some(rules) = &self.shortens else { return true };
         for member in [INPUT, "outputSchema"] {
-            if let Some(schema) = item.get(member).map(|schema| schemas::compact(schema, &rules)) {
+            if let Some(schema) = item.get(member).map(|schema| schemas::compact(schema, rules)) {
                 item.set(member, schema);
             }
         }
-        if let Some(most) = compact.descriptions
+        if let Some(most) = rules.description_chars
             && let Some(text) =
                 item.string("description").map(|text| shorten(&text, most).into_owned())
         {

@@ -113,10 +113,7 @@ impl Gateway {
             }
         }
         let page = self.shared.limits.page_size;
-        let selection = match &call.portal {
-            Portal::Named(name) => self.portal(name),
-            Portal::Merged | Portal::Server(_) => None,
-        };
+        let selection = self.selection(&call.portal);
         let viewer = viewer(call, selection.as_deref(), &names, &notices);
         let whole = self.snapshots.build(&viewer, found, generation, page);
         Ok(self.seen(call, whole).await)

@@ -112,6 +112,14 @@ impl Gateway {
         self.portals.load().get(&name.to_ascii_lowercase()).map(|(_, portal)| portal.clone())
     }
 
+    /// What a portal selects; `None` if it is one of all servers or of one.
+    pub fn selection(&self, portal: &Portal) -> Option<Arc<Selection>> {
+        match portal {
+            Portal::Named(name) => self.portal(name),
+            Portal::Merged | Portal::Server(_) => None,
+        }
+    }
+
     /// All such portals, by name.
     pub fn portals(&self) -> Arc<Selections> {
         self.portals.load_full()

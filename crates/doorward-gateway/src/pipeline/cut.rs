@@ -19,7 +19,7 @@ pub struct Cut;
 /// How results are cut at a call's portal; `None` where they are left as they are.
 pub fn cutting(gateway: &Gateway, call: &Call) -> Option<Cutting> {
     let Portal::Named(portal) = &call.portal else { return None };
-    let rules = gateway.portal(portal)?.settings.compact.as_ref()?.result_rules()?;
+    let rules = gateway.portal(portal)?.cuts.clone()?;
     let owner = Owner { principal: call.caller.principal.id.clone(), portal: portal.clone() };
     Some(Cutting::new(rules, owner, gateway.rests.clone()))
 }

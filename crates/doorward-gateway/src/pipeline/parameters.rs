@@ -8,7 +8,7 @@ use doorward_schema::Mismatches;
 
 use super::arguments::headers_agree;
 use super::policy::absent;
-use crate::call::{Call, Events, Portal};
+use crate::call::{Call, Events};
 use crate::gateway::Gateway;
 use crate::pipeline::{Stage, Step};
 
@@ -24,8 +24,7 @@ impl Stage for Parameters {
         if *call.method != *method::TOOLS_CALL || call.notes.refreshes.is_some() {
             return Step::CONTINUE;
         }
-        let Portal::Named(portal) = &call.portal else { return Step::CONTINUE };
-        let Some(portal) = gateway.portal(portal) else { return Step::CONTINUE };
+        let Some(portal) = gateway.selection(&call.portal) else { return Step::CONTINUE };
         if portal.settings.parameters.is_empty() {
             return Step::CONTINUE;
         }
